@@ -1,0 +1,45 @@
+import { createServer, type Server } from 'node:http';
+import type { Registry } from 'prom-client';
+
+/** A check's answer: `ok` decides 200 or 503, the rest is shown to whoever asks. */
+export interface HealthReport {
+  ok: boolean;
+  [detail: string]: unknown;
+}
+
+export interface AdminOptions {
+  registry: Registry;
+  /** Is the process making progress? A no restarts the pod. */
+  live: () => HealthReport;
+  /** May traffic or work come here? A no takes the pod out of its service. */
+  ready: () => HealthReport;
+}
+
+/**
+ * The admin server: `/metrics` for Prometheus, `/livez` and `/readyz` for the kubelet. Plain `node:http`, on a
+ * port of its own, so that neither a flood of events nor an ingress rule reaches it.
+ */
+export function createAdminServer(options: AdminOptions): Server {
+  const server = createServer((request, response) => {
+    const path = request.url?.split('?', 1)[0];
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      response.writeHead(405, { allow: 'GET, HEAD' }).end();
+    } else if (path === '/metrics') {
+      options.registry.metrics().then(
+        (body) => response.writeHead(200, { 'content-type': options.registry.contentType }).end(body),
+        () => response.writeHead(500).end(),
+      );
+    } else if (path === '/livez') report(options.live());
+    else if (path === '/readyz') report(options.ready());
+    else response.writeHead(404).end();
+
+    function report(health: HealthReport): void {
+      response
+        .writeHead(health.ok ? 200 : 503, { 'content-type': 'application/json' })
+        .end(`${JSON.stringify(health)}\n`);
+    }
+  });
+  server.headersTimeout = 10_000;
+  server.requestTimeout = 10_000;
+  return server;
+}

@@ -1,0 +1,137 @@
+import { z } from 'zod';
+import { InvalidEventError } from './errors.ts';
+import { assertStorableJson, type JsonObject, type JsonValue } from './json.ts';
+
+/** What `source` is when a client leaves it out; also the partition key then. */
+export const DEFAULT_SOURCE = 'default-partition';
+export const MAX_SOURCE_BYTES = 256;
+
+/** The magnitudes of a DynamoDB number other than zero: from the first, up to but without the second. */
+const MIN_STORABLE = 1e-130;
+const ABOVE_STORABLE = 1e126;
+
+/** True when DynamoDB's number type can hold `n`: zero, or a magnitude of 1e-130 to 9.99…e125. */
+export function isStorableNumber(n: number): boolean {
+  const magnitude = Math.abs(n);
+  return magnitude === 0 || (magnitude >= MIN_STORABLE && magnitude < ABOVE_STORABLE);
+}
+
+const sourceField = z
+  .string({ error: 'must be a string' })
+  .refine((s) => s !== '' && Buffer.byteLength(s) <= MAX_SOURCE_BYTES, {
+    error: `must be 1 to ${MAX_SOURCE_BYTES} bytes of UTF-8`,
+  })
+  .default(DEFAULT_SOURCE)
+  .meta({
+    description: 'Where the event comes from; also its partition key, so events of a source stay in order.',
+  });
+
+const amountField = z
+  .union([z.number(), z.string().regex(/^[+-]?(\d{1,400}\.?\d{0,400}|\.\d{1,400})(e[+-]?\d{1,4})?$/i)], {
+    error: 'must be a finite number, or a string that holds one',
+  })
+  .transform(Number)
+  .refine(Number.isFinite, { error: 'must be a finite number, or a string that holds one' })
+  .refine(isStorableNumber, { error: 'must be 0 or have a magnitude of 1e-130 to 9.99e125' })
+  .meta({ description: 'The value that is scored. A numeric string is accepted and becomes a number.' });
+
+const timestampField = z
+  .union([z.iso.datetime({ offset: true, local: true }), z.iso.date()], {
+    error: 'must be an ISO 8601 date or date-time',
+  })
+  .refine((s) => s.length <= 64, { error: 'must be at most 64 characters' })
+  .meta({
+    description:
+      'When it happened, ISO 8601; without an offset it is read as UTC. Left out: the time of ingestion.',
+  });
+
+/** What a client posts. Unknown fields are kept as they are. */
+export const eventSchema = z.looseObject({
+  source: sourceField,
+  amount: amountField,
+  timestamp: timestampField.optional(),
+});
+
+/** A valid event as it came in: `source` filled in, `amount` a number, other fields untouched. */
+export interface IncomingEvent {
+  source: string;
+  amount: number;
+  timestamp?: string | undefined;
+  [field: string]: unknown;
+}
+
+/** What the producer puts on the stream: the event and what the producer knows of it. */
+export interface EnrichedEvent extends IncomingEvent {
+  timestamp: string;
+  /** When the producer accepted it, ISO 8601 UTC with ms. */
+  ingestion_timestamp: string;
+  source_ip: string;
+  /** UUID, the event's identity: version 7, or version 5 of the client's idempotency key. */
+  request_id: string;
+}
+
+/** Fields the producer sets; what a client puts there is overwritten. */
+export type Enrichment = Pick<EnrichedEvent, 'ingestion_timestamp' | 'source_ip' | 'request_id'>;
+
+/**
+ * Checks an event against the contract.
+ *
+ * @param value any parsed JSON.
+ * @throws InvalidEventError with a pointer and a reason for each bad field.
+ */
+export function parseEvent(value: unknown): IncomingEvent {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new InvalidEventError('event-invalid', [{ pointer: '', detail: 'must be a JSON object' }]);
+  }
+  assertStorableJson(value);
+  const result = eventSchema.safeParse(value);
+  if (result.success) return result.data as IncomingEvent;
+  throw new InvalidEventError(
+    'event-invalid',
+    result.error.issues.map((issue) => ({
+      pointer: issue.path.length > 0 ? `/${issue.path.map(String).join('/')}` : '',
+      detail: issue.path.length > 0 && !(String(issue.path[0]) in value) ? 'is required' : issue.message,
+    })),
+  );
+}
+
+/** The event as the stream carries it. Enrichment wins over fields of the same name. */
+export function enrichEvent(event: IncomingEvent, enrichment: Enrichment): EnrichedEvent {
+  return { ...event, timestamp: event.timestamp ?? enrichment.ingestion_timestamp, ...enrichment };
+}
+
+/** An event read back from the stream, whoever put it there. */
+export interface StreamEvent {
+  /** The UUID in `request_id`; `undefined` when the writer was not our producer. */
+  requestId: string | undefined;
+  source: string;
+  amount: number;
+  /** As posted; `undefined` when the writer left it out. */
+  timestamp: string | undefined;
+  /** When the producer accepted it, in ms since the epoch, if it says so. */
+  ingestedAt: number | undefined;
+  /** The other fields, `ingestion_timestamp` and `source_ip` included. */
+  payload: JsonObject;
+}
+
+/**
+ * Checks a decoded stream record against the same contract as `parseEvent`; a record without `source` belongs
+ * to its partition key, which is what keeps it in order.
+ *
+ * @throws InvalidEventError as `parseEvent` does.
+ */
+export function parseStreamEvent(value: unknown, partitionKey: string): StreamEvent {
+  const event = parseEvent(value);
+  const { source, amount, timestamp, request_id, ...payload } = event;
+  const explicit = (value as JsonObject).source !== undefined;
+  const ingested = payload.ingestion_timestamp;
+  const ingestedAt = typeof ingested === 'string' ? Date.parse(ingested) : Number.NaN;
+  return {
+    requestId: typeof request_id === 'string' && request_id !== '' ? request_id : undefined,
+    source: explicit ? source : partitionKey,
+    amount,
+    timestamp,
+    ingestedAt: Number.isNaN(ingestedAt) ? undefined : ingestedAt,
+    payload: payload as { [key: string]: JsonValue },
+  };
+}

@@ -1,0 +1,53 @@
+import { InvalidEventError } from './errors.ts';
+
+export type JsonValue = null | boolean | number | string | JsonValue[] | { [key: string]: JsonValue };
+export type JsonObject = { [key: string]: JsonValue };
+
+/** Levels of nesting an event may have. DynamoDB takes 32, of which the item itself uses two. */
+export const MAX_JSON_DEPTH = 20;
+
+/**
+ * Refuses JSON that parses but that a later stage could not keep or would be hurt by: deep nesting, `__proto__`
+ * keys, empty keys (DynamoDB has none), and strings with half a surrogate pair (UTF-8 has none, so the text
+ * would change on its way). Iterative, so that depth itself can't overflow the stack.
+ *
+ * @throws InvalidEventError `event-too-deep` or `event-unsafe`, with a pointer to the place.
+ */
+export function assertStorableJson(root: unknown): void {
+  if (typeof root !== 'object' || root === null) return;
+  const pending: { value: object; depth: number; pointer: string }[] = [
+    { value: root, depth: 1, pointer: '' },
+  ];
+  for (let next = pending.pop(); next; next = pending.pop()) {
+    const { value, depth, pointer } = next;
+    if (depth > MAX_JSON_DEPTH)
+      throw refuse('event-too-deep', pointer, `nested deeper than ${MAX_JSON_DEPTH} levels`);
+    const isArray = Array.isArray(value);
+    for (const key of Object.keys(value)) {
+      if (!isArray) assertKey(key, pointer);
+      const child = (value as Record<string, unknown>)[key];
+      if (typeof child === 'string') {
+        if (!child.isWellFormed())
+          throw refuse('event-unsafe', join(pointer, key), 'holds half a surrogate pair');
+      } else if (typeof child === 'object' && child !== null) {
+        pending.push({ value: child, depth: depth + 1, pointer: join(pointer, key) });
+      }
+    }
+  }
+}
+
+function assertKey(key: string, pointer: string): void {
+  if (key === '__proto__') throw refuse('event-unsafe', pointer, 'has a "__proto__" key');
+  if (key === '') throw refuse('event-unsafe', pointer, 'has an empty key');
+  if (!key.isWellFormed()) throw refuse('event-unsafe', pointer, 'has a key with half a surrogate pair');
+}
+
+/** A pointer that a hostile key can't grow: RFC 6901 escapes, each step cut at 64 characters. */
+function join(pointer: string, key: string): string {
+  const step = key.length > 64 ? `${key.slice(0, 64).toWellFormed()}…` : key;
+  return `${pointer}/${step.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+}
+
+function refuse(code: string, pointer: string, detail: string): InvalidEventError {
+  return new InvalidEventError(code, [{ pointer, detail }]);
+}
