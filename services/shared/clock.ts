@@ -6,7 +6,7 @@ export interface Clock {
   now(): number;
   /** Monotonic time in ms from an arbitrary start: for durations, deadlines and expiry. */
   monotonic(): number;
-  /** Waits `ms`; resolves early, without throwing, when `signal` aborts. */
+  /** Waits `ms`, not at all when it isn't positive; resolves early, without throwing, when `signal` aborts. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
@@ -14,7 +14,7 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   sleep: async (ms, signal) => {
-    if (signal?.aborted) return;
+    if (ms <= 0 || signal?.aborted) return;
     try {
       await delay(ms, undefined, signal ? { signal } : {});
     } catch (error) {

@@ -1,0 +1,15 @@
+import { WeirError } from '../shared/errors.ts';
+
+/** Work was given up because the worker is stopping or lost the shard; nothing was checkpointed past it. */
+export class StoppedError extends WeirError {
+  constructor() {
+    super('stopped', 'stopped before the work in hand was done', { retryable: true });
+  }
+}
+
+/** Another worker owns the lease now: this one may write neither checkpoint nor state. */
+export class LeaseLostError extends WeirError {
+  constructor(leaseKey: string, owner: string | undefined) {
+    super('lease-lost', `the lease of ${leaseKey} is held by ${owner ?? 'nobody'} now`);
+  }
+}

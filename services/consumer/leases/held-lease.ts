@@ -1,0 +1,91 @@
+import type { Clock } from '../../shared/clock.ts';
+import type { Lease } from '../../shared/kcl/lease-row.ts';
+import type { Checkpoint } from '../../shared/kcl/position.ts';
+import { LeaseLostError } from '../errors.ts';
+import type { LeaseStore, OwnerWrite } from './lease-store.ts';
+
+/**
+ * A lease this worker owns. Its writes go one after another, since each is conditional on the counter that the
+ * one before left. `lost` aborts as soon as the lease is known to be another's, or was not renewed for its whole
+ * time: another worker may have it by then, and this one must fall silent by itself.
+ */
+export class HeldLease {
+  readonly #store: LeaseStore;
+  readonly #clock: Clock;
+  readonly #durationMs: number;
+  readonly #lost = new AbortController();
+  #lease: Lease;
+  #renewedAt: number;
+  #renewing = false;
+  #tail: Promise<unknown> = Promise.resolve();
+
+  /** @param takenAt monotonic ms, from before the write that took the lease. */
+  constructor(lease: Lease, store: LeaseStore, clock: Clock, durationMs: number, takenAt: number) {
+    this.#lease = lease;
+    this.#store = store;
+    this.#clock = clock;
+    this.#durationMs = durationMs;
+    this.#renewedAt = takenAt;
+  }
+
+  get lease(): Lease {
+    return this.#lease;
+  }
+
+  get shardId(): string {
+    return this.#lease.leaseKey;
+  }
+
+  /** Aborts when this worker may no longer write for the shard. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  /**
+   * To be called several times in a lease's time: renews after a third of it, and falls silent when it ran out
+   * unrenewed. @throws LeaseLostError, or what the renewal failed with.
+   */
+  async keep(): Promise<void> {
+    const age = this.#clock.monotonic() - this.#renewedAt;
+    if (age >= this.#durationMs) this.#lost.abort();
+    else if (age >= this.#durationMs / 3 && !this.#renewing) {
+      this.#renewing = true;
+      await this.#update({}).finally(() => {
+        this.#renewing = false;
+      });
+    }
+  }
+
+  /** Records that everything up to `checkpoint` is done with; renews too. @throws LeaseLostError */
+  checkpoint(checkpoint: Checkpoint, childShardIds?: readonly string[]): Promise<void> {
+    return this.#update(childShardIds ? { checkpoint, childShardIds } : { checkpoint });
+  }
+
+  /**
+   * Gives the lease up for another worker to take at once, with the last checkpoint in the same write.
+   * @throws LeaseLostError
+   */
+  async release(checkpoint: Checkpoint | undefined): Promise<void> {
+    await this.#update(checkpoint ? { checkpoint, release: true } : { release: true });
+    this.#lost.abort();
+  }
+
+  #update(write: OwnerWrite): Promise<void> {
+    const run = this.#tail.then(() => this.#write(write));
+    this.#tail = run.catch(() => undefined);
+    return run;
+  }
+
+  async #write(write: OwnerWrite): Promise<void> {
+    if (this.#lost.signal.aborted) throw new LeaseLostError(this.shardId, undefined);
+    // From before the write: the owner must count its time as over no later than any observer does.
+    const startedAt = this.#clock.monotonic();
+    try {
+      this.#lease = await this.#store.update(this.#lease, write);
+      this.#renewedAt = startedAt;
+    } catch (error) {
+      if (error instanceof LeaseLostError) this.#lost.abort();
+      throw error;
+    }
+  }
+}

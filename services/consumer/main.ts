@@ -1,0 +1,100 @@
+import { hostname } from 'node:os';
+import pLimit from 'p-limit';
+import { createDetector } from '../detectors/registry.ts';
+import { createAdminServer } from '../shared/admin.ts';
+import { awsOptions, createDynamoDBClient, createKinesisClient } from '../shared/aws.ts';
+import { systemClock as clock } from '../shared/clock.ts';
+import { newRequestId } from '../shared/ids.ts';
+import { close, listen } from '../shared/server.ts';
+import { runService } from '../shared/service.ts';
+import { consumerEnv } from './config.ts';
+import { PollingReader } from './fetch/polling-reader.ts';
+import { DynamoDBLeaseStore } from './leases/lease-store.ts';
+import { readFrom } from './lineage/lineage.ts';
+import { listShards } from './lineage/list-shards.ts';
+import { createConsumerMetrics } from './metrics.ts';
+import { Pipeline } from './pipeline/pipeline.ts';
+import { Progress } from './progress.ts';
+import { BatchWriter } from './sinks/batch-writer.ts';
+import { DeadLetterSink } from './sinks/dead-letters.ts';
+import { Worker } from './worker.ts';
+
+/** Share of the shutdown time for finishing the work in hand; the rest is for the steps after it. */
+const GRACE_SHARE = 0.8;
+
+await runService('consumer', consumerEnv, async ({ config, log, registry, shutdown }) => {
+  const random = Math.random;
+  const metrics = createConsumerMetrics(registry);
+  const kinesis = createKinesisClient(awsOptions(config));
+  const dynamodb = createDynamoDBClient(awsOptions(config));
+  const progress = new Progress(clock);
+  const stream = config.STREAM_NAME;
+  const startingPosition = config.STARTING_POSITION;
+  // Unique in each process: a restarted worker must never pass for the one before it.
+  const workerId = `${hostname()}-${newRequestId()}`;
+
+  const writer = {
+    client: dynamodb,
+    limit: pLimit(config.WRITE_CONCURRENCY),
+    clock,
+    random,
+    log,
+    metrics,
+  };
+  const pipeline = new Pipeline({
+    stream,
+    detector: createDetector(config.DETECTOR, { threshold: config.THRESHOLD }),
+    records: new BatchWriter({ ...writer, table: config.RECORDS_TABLE }),
+    deadLetters: new DeadLetterSink(new BatchWriter({ ...writer, table: config.DEAD_LETTER_TABLE }), stream),
+    clock,
+    log,
+    metrics,
+  });
+  const reader = {
+    client: kinesis,
+    stream,
+    pollIntervalMs: config.POLL_INTERVAL_MS,
+    clock,
+    random,
+    log,
+    metrics,
+  };
+  const worker = new Worker({
+    workerId,
+    store: new DynamoDBLeaseStore(dynamodb, config.LEASE_TABLE),
+    listShards: () => listShards(kinesis, stream),
+    startingPosition,
+    leaseDurationMs: config.LEASE_DURATION_MS,
+    shard: {
+      createReader: (held, done) => {
+        const lease = done ? { ...held.lease, checkpoint: done } : held.lease;
+        return new PollingReader(reader, held.shardId, readFrom(lease, startingPosition, clock.now()));
+      },
+      pipeline,
+      checkpointIntervalMs: config.CHECKPOINT_INTERVAL_MS,
+      random,
+    },
+    progress,
+    clock,
+    log,
+    metrics,
+  });
+  const admin = createAdminServer({
+    registry,
+    live: () => {
+      const stalled = progress.stalled(config.LIVENESS_TIMEOUT_MS);
+      return { ok: Object.keys(stalled).length === 0, stalled };
+    },
+    ready: () => ({ ok: worker.ready, worker: workerId, shards: worker.shardIds }),
+  });
+
+  const adminPort = await listen(admin, config.ADMIN_PORT, config.HOST);
+  worker.start();
+  shutdown.add('worker', () => worker.stop(config.SHUTDOWN_TIMEOUT_MS * GRACE_SHARE));
+  shutdown.add('admin server', () => close(admin));
+  shutdown.add('AWS clients', async () => {
+    kinesis.destroy();
+    dynamodb.destroy();
+  });
+  log.info({ admin_port: adminPort, worker: workerId, stream, version: process.version }, 'listening');
+});

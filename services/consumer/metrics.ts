@@ -1,0 +1,75 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { LATENCY_BUCKETS_SECONDS } from '../shared/metrics.ts';
+
+export type ConsumerMetrics = ReturnType<typeof createConsumerMetrics>;
+
+/** All metrics of the consumer. Labels are bounded: shards held by this worker, and our own codes. */
+export function createConsumerMetrics(registry: Registry) {
+  const registers = [registry];
+  const metrics = {
+    records: new Counter({
+      name: 'weir_consumer_records_total',
+      help: 'Records that are done with: stored in the records table, or kept as dead letters.',
+      labelNames: ['outcome'],
+      registers,
+    }),
+    deadLetters: new Counter({
+      name: 'weir_consumer_dead_letters_total',
+      help: 'Records kept as dead letters, by reason.',
+      labelNames: ['reason'],
+      registers,
+    }),
+    endToEndSeconds: new Histogram({
+      name: 'weir_consumer_end_to_end_seconds',
+      help: "From the producer's acceptance of an event to DynamoDB's answer that its result is stored.",
+      buckets: LATENCY_BUCKETS_SECONDS,
+      registers,
+    }),
+    batchRecords: new Histogram({
+      name: 'weir_consumer_batch_records',
+      help: 'Records a GetRecords call returned.',
+      buckets: [0, 1, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000],
+      registers,
+    }),
+    writeSeconds: new Histogram({
+      name: 'weir_consumer_write_seconds',
+      help: 'Duration of one BatchWriteItem call.',
+      buckets: LATENCY_BUCKETS_SECONDS,
+      registers,
+    }),
+    writeRetries: new Counter({
+      name: 'weir_consumer_write_retries_total',
+      help: 'BatchWriteItem calls that had to be made again, by reason.',
+      labelNames: ['reason'],
+      registers,
+    }),
+    fetchErrors: new Counter({
+      name: 'weir_consumer_fetch_errors_total',
+      help: 'Reads of a shard that failed and were made again, by reason.',
+      labelNames: ['reason'],
+      registers,
+    }),
+    millisBehindLatest: new Gauge({
+      name: 'weir_consumer_millis_behind_latest',
+      help: 'How far behind the tip of the shard the last read was, in ms.',
+      labelNames: ['shard'],
+      registers,
+    }),
+    leasesHeld: new Gauge({
+      name: 'weir_consumer_leases_held',
+      help: 'Shards this worker processes.',
+      registers,
+    }),
+    leaseEvents: new Counter({
+      name: 'weir_consumer_lease_events_total',
+      help: 'What happened to leases, as this worker saw it.',
+      labelNames: ['event'],
+      registers,
+    }),
+  };
+  for (const outcome of ['stored', 'dead_letter']) metrics.records.inc({ outcome }, 0);
+  for (const reason of ['unprocessed', 'throttled', 'error']) metrics.writeRetries.inc({ reason }, 0);
+  for (const reason of ['throttled', 'expired-iterator', 'error']) metrics.fetchErrors.inc({ reason }, 0);
+  for (const event of ['taken', 'lost', 'released', 'shard-end']) metrics.leaseEvents.inc({ event }, 0);
+  return metrics;
+}

@@ -1,0 +1,37 @@
+import { parseStreamEvent, type StreamEvent } from '../../shared/event.ts';
+import { idFromPosition } from '../../shared/ids.ts';
+import { decodeRecord } from '../../shared/record.ts';
+import type { StreamRecord } from '../record.ts';
+
+/** A record that was understood, with its identity in the records table. */
+export interface DecodedRecord {
+  record: StreamRecord;
+  event: StreamEvent;
+  /** The event's `request_id`; for a record that has none, derived from its position. */
+  id: string;
+  /** Event time as posted, or the arrival time of an event that has none; ISO 8601. */
+  timestamp: string;
+}
+
+/**
+ * Bytes to a valid event: UTF-8, JSON, the event contract.
+ *
+ * @throws InvalidEventError whose `code` becomes the dead letter's reason.
+ */
+export function decode(record: StreamRecord, stream: string): DecodedRecord {
+  const event = parseStreamEvent(decodeRecord(record.data), record.partitionKey);
+  return {
+    record,
+    event,
+    id: event.requestId ?? idFromPosition(stream, record.sequenceNumber, 0),
+    timestamp: event.timestamp ?? new Date(record.arrivedAt).toISOString(),
+  };
+}
+
+const ZONED = /(Z|[+-]\d\d:?\d\d)$/i;
+
+/** Milliseconds since the epoch of a timestamp of the contract; without an offset it is read as UTC. */
+export function eventTime(timestamp: string): number {
+  const dateOnly = timestamp.length === 10; // ECMAScript reads a bare date as UTC already
+  return Date.parse(dateOnly || ZONED.test(timestamp) ? timestamp : `${timestamp}Z`);
+}

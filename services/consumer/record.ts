@@ -1,0 +1,27 @@
+/** One user record of a shard, wherever it was fetched from. */
+export interface StreamRecord {
+  shardId: string;
+  sequenceNumber: string;
+  partitionKey: string;
+  data: Uint8Array;
+  /** When Kinesis took it, in ms since the epoch. */
+  arrivedAt: number;
+}
+
+/** A child shard, as GetRecords and ListShards name it. */
+export interface ShardInfo {
+  shardId: string;
+  parentShardIds: readonly string[];
+  hashKeyRange: { starting: string; ending: string };
+  /** False once the shard was split or merged: it takes no more records. */
+  open: boolean;
+}
+
+/** What one read of a shard gave. */
+export interface FetchedBatch {
+  records: StreamRecord[];
+  /** How far behind the tip of the shard the read is, in ms; 0 when caught up. */
+  millisBehindLatest: number;
+  /** True when the shard is closed and everything in it was read. */
+  ended: boolean;
+}

@@ -1,0 +1,132 @@
+import { fullJitter, type Random } from '../shared/backoff.ts';
+import type { Clock } from '../shared/clock.ts';
+import { type Checkpoint, SHARD_END } from '../shared/kcl/position.ts';
+import type { Logger } from '../shared/log.ts';
+import { LeaseLostError, StoppedError } from './errors.ts';
+import type { PollingReader } from './fetch/polling-reader.ts';
+import type { HeldLease } from './leases/held-lease.ts';
+import type { ConsumerMetrics } from './metrics.ts';
+import type { Pipeline } from './pipeline/pipeline.ts';
+import type { FetchedBatch } from './record.ts';
+
+/** Records that go through the pipeline at once: bounds memory, and the time the event loop is held (~2 ms). */
+const SLICE_RECORDS = 500;
+const BACKOFF = { baseMs: 500, maxMs: 10_000 };
+
+export interface ShardConsumerDeps {
+  /** Reads on after `done`, or from the lease's checkpoint while nothing is done yet. */
+  createReader: (held: HeldLease, done: Checkpoint | undefined) => PollingReader;
+  /** The shards that took over this shard's hash range. */
+  childrenOf: (shardId: string) => Promise<string[]>;
+  pipeline: Pipeline;
+  checkpointIntervalMs: number;
+  clock: Clock;
+  random: Random;
+  log: Logger;
+  metrics: ConsumerMetrics;
+}
+
+/** How the work on a shard ended: all read, given back on a stop, or taken by another worker. */
+export type ShardOutcome = 'ended' | 'released' | 'lost';
+
+/** Works on one shard while this worker holds its lease: fetch → pipeline → checkpoint, strictly in this order. */
+export class ShardConsumer {
+  readonly #deps: ShardConsumerDeps;
+  readonly #held: HeldLease;
+  readonly #progress: () => void;
+  /** The last record that is done with but not yet in the lease. */
+  #done: Checkpoint | undefined;
+  #checkpointedAt: number;
+
+  constructor(deps: ShardConsumerDeps, held: HeldLease, progress: () => void) {
+    this.#deps = deps;
+    this.#held = held;
+    this.#progress = progress;
+    this.#checkpointedAt = deps.clock.monotonic();
+  }
+
+  /**
+   * @param stopping aborted: finish the slice in hand, checkpoint, give the lease back.
+   * @param force aborted: leave the work in hand as it is.
+   */
+  async run(stopping: AbortSignal, force: AbortSignal): Promise<ShardOutcome> {
+    const { clock, random, log, metrics } = this.#deps;
+    const { shardId } = this.#held;
+    const abort = AbortSignal.any([this.#held.lost, force]);
+    const fetching = AbortSignal.any([abort, stopping]);
+    try {
+      for (let attempt = 0; !fetching.aborted; attempt++) {
+        try {
+          if (await this.#consume(fetching, abort)) return 'ended';
+        } catch (error) {
+          if (error instanceof LeaseLostError) return 'lost';
+          if (error instanceof StoppedError) break;
+          log.error(
+            { err: error, shardId, attempt },
+            'processing a shard failed; it starts over from its checkpoint',
+          );
+          await clock.sleep(fullJitter(attempt, BACKOFF, random), fetching);
+        }
+      }
+      return await this.#giveBack();
+    } finally {
+      metrics.millisBehindLatest.remove({ shard: shardId });
+    }
+  }
+
+  /** @returns true when the shard was read to its end and that is in the lease. */
+  async #consume(fetching: AbortSignal, abort: AbortSignal): Promise<boolean> {
+    const reader = this.#deps.createReader(this.#held, this.#done);
+    while (!fetching.aborted) {
+      const batch = await reader.next(fetching, this.#progress);
+      await this.#process(batch, fetching, abort);
+      if (fetching.aborted) return false;
+      this.#deps.metrics.millisBehindLatest.set({ shard: this.#held.shardId }, batch.millisBehindLatest);
+      if (batch.ended) {
+        await this.#held.checkpoint(SHARD_END, await this.#deps.childrenOf(this.#held.shardId));
+        return true;
+      }
+      await this.#checkpointIfDue();
+    }
+    return false;
+  }
+
+  async #process(batch: FetchedBatch, fetching: AbortSignal, abort: AbortSignal): Promise<void> {
+    const { records } = batch;
+    for (let i = 0; i < records.length && !fetching.aborted; i += SLICE_RECORDS) {
+      const slice = records.slice(i, i + SLICE_RECORDS);
+      await this.#deps.pipeline.process(slice, abort, this.#progress);
+      const last = slice.at(-1);
+      if (last) this.#done = { sequenceNumber: last.sequenceNumber, subSequenceNumber: 0 };
+      await this.#checkpointIfDue();
+    }
+  }
+
+  /** A checkpoint that fails for now is made up for by the next one; only a lost lease ends the work. */
+  async #checkpointIfDue(): Promise<void> {
+    const { clock, checkpointIntervalMs, log } = this.#deps;
+    if (!this.#done || clock.monotonic() - this.#checkpointedAt < checkpointIntervalMs) return;
+    const done = this.#done;
+    this.#checkpointedAt = clock.monotonic();
+    try {
+      await this.#held.checkpoint(done);
+    } catch (error) {
+      if (error instanceof LeaseLostError) throw error;
+      log.warn({ err: error, shardId: this.#held.shardId }, 'a checkpoint failed and is tried again');
+      return;
+    }
+    if (this.#done === done) this.#done = undefined;
+  }
+
+  async #giveBack(): Promise<ShardOutcome> {
+    if (this.#held.lost.aborted) return 'lost';
+    try {
+      await this.#held.release(this.#done);
+      return 'released';
+    } catch (error) {
+      // Not given back: the next owner waits for the lease to expire and reads on from the last checkpoint.
+      this.#deps.log.warn({ err: error, shardId: this.#held.shardId }, 'a lease could not be given back');
+      return 'lost';
+    }
+  }
+}
