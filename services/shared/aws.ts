@@ -4,6 +4,8 @@ import { NodeHttpHandler } from '@smithy/node-http-handler';
 
 export interface AwsOptions {
   region: string;
+  /** Left out: the SDK's own chain (environment, web identity, instance). Given for emulators only. */
+  credentials?: { accessKeyId: string; secretAccessKey: string };
   kinesisEndpoint?: string | undefined;
   dynamodbEndpoint?: string | undefined;
   /** One request, from socket to last byte, in ms. Default 10,000. */
@@ -32,6 +34,7 @@ function settings(options: AwsOptions, endpoint: string | undefined) {
   return {
     region: options.region,
     ...(endpoint === undefined ? {} : { endpoint }),
+    ...(options.credentials ? { credentials: options.credentials } : {}),
     maxAttempts: options.maxAttempts ?? 3,
     // The SDK's default logger formats each command's input and output: 20-50 % of a PutRecords call.
     logger: silent,

@@ -5,6 +5,8 @@ import { assertStorableJson, type JsonObject, type JsonValue } from './json.ts';
 /** What `source` is when a client leaves it out; also the partition key then. */
 export const DEFAULT_SOURCE = 'default-partition';
 export const MAX_SOURCE_BYTES = 256;
+/** Longest `request_id` that is read from the stream; ours are UUIDs, other writers may have their own. */
+const MAX_REQUEST_ID_BYTES = 256;
 
 /** The magnitudes of a DynamoDB number other than zero: from the first, up to but without the second. */
 const MIN_STORABLE = 1e-130;
@@ -31,7 +33,7 @@ const amountField = z
     error: 'must be a finite number, or a string that holds one',
   })
   .transform(Number)
-  .refine(Number.isFinite, { error: 'must be a finite number, or a string that holds one' })
+  .refine(Number.isFinite, { error: 'must be a finite number, or a string that holds one', abort: true })
   .refine(isStorableNumber, { error: 'must be 0 or have a magnitude of 1e-130 to 9.99e125' })
   .meta({ description: 'The value that is scored. A numeric string is accepted and becomes a number.' });
 
@@ -123,15 +125,24 @@ export interface StreamEvent {
 export function parseStreamEvent(value: unknown, partitionKey: string): StreamEvent {
   const event = parseEvent(value);
   const { source, amount, timestamp, request_id, ...payload } = event;
+  assertRequestId(request_id);
   const explicit = (value as JsonObject).source !== undefined;
   const ingested = payload.ingestion_timestamp;
   const ingestedAt = typeof ingested === 'string' ? Date.parse(ingested) : Number.NaN;
   return {
-    requestId: typeof request_id === 'string' && request_id !== '' ? request_id : undefined,
+    requestId: request_id,
     source: explicit ? source : partitionKey,
     amount,
     timestamp,
     ingestedAt: Number.isNaN(ingestedAt) ? undefined : ingestedAt,
     payload: payload as { [key: string]: JsonValue },
   };
+}
+
+/** It becomes the item's key, so it must be one that DynamoDB takes. */
+function assertRequestId(id: unknown): asserts id is string | undefined {
+  if (id === undefined) return;
+  if (typeof id === 'string' && id !== '' && Buffer.byteLength(id) <= MAX_REQUEST_ID_BYTES) return;
+  const detail = `must be a string of 1 to ${MAX_REQUEST_ID_BYTES} bytes`;
+  throw new InvalidEventError('event-invalid', [{ pointer: '/request_id', detail }]);
 }

@@ -1,0 +1,69 @@
+import { isIP } from 'node:net';
+import { commonEnv, type EnvOf, type EnvShape, integer, parsed, port } from '../shared/config.ts';
+
+/** Kinesis takes 1 MiB a record, partition key and enrichment included. */
+const MAX_EVENT_BYTES = 1_000_000;
+
+/** Environment of the producer. */
+export const producerEnv = {
+  ...commonEnv,
+  PORT: port('Port of the HTTP API.', 8080),
+  MAX_EVENT_BYTES: integer('Largest event that is accepted, measured after decompression.', {
+    default: 262_144,
+    min: 1_024,
+    max: MAX_EVENT_BYTES,
+  }),
+  EVENT_DEADLINE_MS: integer('Time within which an event is stored or its caller told that it was not.', {
+    default: 5_000,
+    min: 100,
+    max: 60_000,
+  }),
+  LINGER_MS: integer('Longest time an event waits for company while a PutRecords call is in flight.', {
+    default: 5,
+    max: 1_000,
+  }),
+  MAX_IN_FLIGHT_CALLS: integer('PutRecords calls in flight at once.', { default: 4, min: 1, max: 64 }),
+  BUFFER_MAX_BYTES: integer('Events that may wait for Kinesis, in bytes; more are answered 503.', {
+    default: 33_554_432,
+    min: 1_048_576,
+  }),
+  BUFFER_MAX_RECORDS: integer('Events that may wait for Kinesis; more are answered 503.', {
+    default: 50_000,
+    min: 1,
+  }),
+  PUT_TIMEOUT_MS: integer('Time a PutRecords call may take before it is given up and made again.', {
+    default: 2_000,
+    min: 50,
+    max: 30_000,
+  }),
+  TRUST_PROXY: parsed<TrustedProxies>(
+    'Proxies whose `X-Forwarded-For` is believed when `source_ip` is set.',
+    {
+      default: 'none',
+      accepts:
+        '`none`, a number of hops, or a list of addresses, CIDR ranges, `loopback`, `linklocal`, `uniquelocal`',
+      parse: parseTrustedProxies,
+    },
+  ),
+} as const satisfies EnvShape;
+
+export type ProducerConfig = EnvOf<typeof producerEnv>;
+
+/** As express takes it: nobody, so many hops, or these addresses. */
+export type TrustedProxies = false | number | string[];
+
+const NAMED_RANGES = new Set(['loopback', 'linklocal', 'uniquelocal']);
+
+function parseTrustedProxies(value: string): TrustedProxies | undefined {
+  if (value === 'none') return false;
+  if (/^[1-9]$/.test(value)) return Number(value);
+  const ranges = value.split(',').map((range) => range.trim());
+  return ranges.every((range) => NAMED_RANGES.has(range) || isRange(range)) ? ranges : undefined;
+}
+
+function isRange(range: string): boolean {
+  const [address = '', prefix, ...more] = range.split('/');
+  const version = isIP(address);
+  if (version === 0 || more.length > 0) return false;
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128));
+}

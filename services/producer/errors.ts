@@ -1,0 +1,13 @@
+import { WeirError } from '../shared/errors.ts';
+
+/** Why an event was not stored; each is a problem type of the HTTP API (`http/problems.ts`). */
+export type NotStoredCode = 'throttled' | 'sink-unavailable' | 'buffer-full' | 'draining';
+
+/** An event could not be stored for now: the caller may send it again. */
+export class NotStoredError extends WeirError {
+  declare readonly code: NotStoredCode;
+
+  constructor(code: NotStoredCode, message: string, cause?: unknown) {
+    super(code, message, { retryable: true, cause });
+  }
+}

@@ -1,0 +1,232 @@
+import { createServer, type Server } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import { gzipSync } from 'node:zlib';
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../shared/clock.ts';
+import { isUuid } from '../../shared/ids.ts';
+import { createRegistry } from '../../shared/metrics.ts';
+import { close } from '../../shared/server.ts';
+import { NotStoredError } from '../errors.ts';
+import { createProducerMetrics } from '../metrics.ts';
+import { type AppDeps, buildApp } from './app.ts';
+
+const MAX_EVENT_BYTES = 2_000;
+const EVENT = { source: 'sensor-1', amount: 12.5, timestamp: '2026-01-02T03:04:05Z', note: 'kept' };
+
+let server: Server;
+let url: string;
+let submitted: { key: string; event: Record<string, unknown> }[];
+let refusal: Error | undefined;
+let logged: string[];
+let registry: ReturnType<typeof createRegistry>;
+
+beforeEach(async () => {
+  submitted = [];
+  refusal = undefined;
+  logged = [];
+  registry = createRegistry('test');
+  const deps: AppDeps = {
+    batcher: {
+      submit: async (key, data) => {
+        if (refusal) throw refusal;
+        submitted.push({ key, event: JSON.parse(Buffer.from(data).toString()) });
+        return { shardId: 'shardId-000000000001', sequenceNumber: '496' };
+      },
+    },
+    readiness: () => ({ ok: true, status: 'ready', buffered_records: 0, buffered_bytes: 0 }),
+    draining: () => false,
+    clock: systemClock,
+    log: pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) }),
+    metrics: createProducerMetrics(registry),
+    maxEventBytes: MAX_EVENT_BYTES,
+    trustProxy: false,
+  };
+  server = createServer(buildApp(deps));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+
+afterEach(async () => {
+  server.closeAllConnections();
+  await close(server);
+});
+
+function post(
+  body: string | Uint8Array<ArrayBuffer>,
+  headers: Record<string, string> = {},
+): Promise<Response> {
+  return fetch(`${url}/send`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body,
+  });
+}
+
+async function problem(response: Response): Promise<Record<string, unknown>> {
+  expect(response.headers.get('content-type')).toBe('application/problem+json; charset=utf-8');
+  const document = (await response.json()) as Record<string, unknown>;
+  expect(document.status).toBe(response.status);
+  expect(document.type).toBe(`urn:weir:problem:${document.code}`);
+  expect(String(document.instance)).toMatch(/^urn:uuid:[0-9a-f-]{36}$/);
+  return document;
+}
+
+describe('POST /send', () => {
+  it('answers with the enriched event and where Kinesis stored it', async () => {
+    const response = await post(JSON.stringify(EVENT));
+    expect(response.status).toBe(200);
+    const { status, payload, kinesis_response } = (await response.json()) as Record<
+      string,
+      Record<string, unknown>
+    >;
+    expect(status).toBe('sent');
+    expect(kinesis_response).toEqual({ shard_id: 'shardId-000000000001', sequence_number: '496' });
+    expect(payload).toMatchObject({ ...EVENT, source_ip: '127.0.0.1' });
+    expect(isUuid(payload?.request_id)).toBe(true);
+    expect(submitted).toEqual([{ key: 'sensor-1', event: payload }]);
+  });
+
+  it('takes numeric strings, a missing source, compression, and +json types', async () => {
+    await post(JSON.stringify({ amount: '1e3' }));
+    expect(submitted[0]).toMatchObject({
+      key: 'default-partition',
+      event: { amount: 1000, source: 'default-partition' },
+    });
+    const zipped = await post(gzipSync(JSON.stringify(EVENT)), { 'content-encoding': 'gzip' });
+    expect(zipped.status).toBe(200);
+    const typed = await post(JSON.stringify(EVENT), {
+      'content-type': 'application/vnd.x+json; charset="UTF-8"',
+    });
+    expect(typed.status).toBe(200);
+  });
+
+  it('sets what the client may not: request_id, source_ip, ingestion_timestamp', async () => {
+    const forged = { request_id: 'x', source_ip: '6.6.6.6', ingestion_timestamp: 'then' };
+    await post(JSON.stringify({ ...EVENT, ...forged }), { 'x-forwarded-for': '6.6.6.6' });
+    expect(submitted[0]!.event).toMatchObject({ source_ip: '127.0.0.1' });
+    expect(submitted[0]!.event.request_id).not.toBe('x');
+    expect(Date.parse(String(submitted[0]!.event.ingestion_timestamp))).toBeGreaterThan(0);
+  });
+
+  it('derives the same request_id from the same source and Idempotency-Key', async () => {
+    for (const key of ['k-1', '"k-1"', 'k-2']) await post(JSON.stringify(EVENT), { 'idempotency-key': key });
+    await post(JSON.stringify({ ...EVENT, source: 'other' }), { 'idempotency-key': 'k-1' });
+    const [bare, quoted, second, other] = submitted.map(({ event }) => event.request_id);
+    expect(quoted).toBe(bare);
+    expect(new Set([bare, second, other]).size).toBe(3);
+    const bad = await post(JSON.stringify(EVENT), { 'idempotency-key': 'ü' });
+    expect(await problem(bad)).toMatchObject({ status: 400, code: 'idempotency-key-invalid' });
+  });
+
+  it.each([
+    ['not JSON', '{"a":', 400, 'body-invalid'],
+    ['empty', '', 400, 'body-invalid'],
+    ['NaN', '{"amount":NaN}', 400, 'body-invalid'],
+    ['not UTF-8', Buffer.from([0x22, 0xff, 0x22]), 400, 'body-invalid'],
+    ['not an object', '[1]', 422, 'event-invalid'],
+    ['null', 'null', 422, 'event-invalid'],
+    ['too large', JSON.stringify({ ...EVENT, pad: 'x'.repeat(MAX_EVENT_BYTES) }), 413, 'body-too-large'],
+    ['too deep', `{"amount":1,"a":${'['.repeat(30)}${']'.repeat(30)}}`, 422, 'event-invalid'],
+    ['a __proto__ key', '{"amount":1,"__proto__":{"x":1}}', 422, 'event-invalid'],
+  ])('refuses a body that is %s', async (_, body, status, code) => {
+    const response = await post(body);
+    expect(await problem(response)).toMatchObject({ status, code });
+    expect(submitted).toEqual([]);
+    expect(logged).toEqual([]);
+  });
+
+  it.each([
+    ['/source', { ...EVENT, source: '' }],
+    ['/source', { ...EVENT, source: 7 }],
+    ['/source', { ...EVENT, source: 'ü'.repeat(129) }],
+    ['/amount', { source: 'a' }],
+    ['/amount', { ...EVENT, amount: 'twelve' }],
+    ['/amount', { ...EVENT, amount: null }],
+    ['/amount', { ...EVENT, amount: '1e999' }],
+    ['/timestamp', { ...EVENT, timestamp: 'yesterday' }],
+    ['/timestamp', { ...EVENT, timestamp: 1735700000 }],
+  ])('names the bad field %s', async (pointer, event) => {
+    const document = await problem(await post(JSON.stringify(event)));
+    expect(document).toMatchObject({ status: 422, code: 'event-invalid', errors: [{ pointer }] });
+  });
+
+  it('names all bad fields at once', async () => {
+    const document = await problem(await post('{"source":1,"amount":"x","timestamp":2}'));
+    expect((document.errors as { pointer: string }[]).map((e) => e.pointer).sort()).toEqual([
+      '/amount',
+      '/source',
+      '/timestamp',
+    ]);
+  });
+
+  it.each([
+    ['application/x-www-form-urlencoded', {}],
+    ['text/plain', {}],
+    ['application/json; charset=latin1', {}],
+    ['application/json', { 'content-encoding': 'zstd2' }],
+  ])('refuses content of type %s with 415', async (type, headers) => {
+    const response = await post(JSON.stringify(EVENT), { 'content-type': type, ...headers });
+    expect(await problem(response)).toMatchObject({ status: 415, code: 'media-type-unsupported' });
+  });
+
+  it('measures after decompression', async () => {
+    const bomb = gzipSync(JSON.stringify({ ...EVENT, pad: 'x'.repeat(5_000_000) }));
+    const response = await post(bomb, { 'content-encoding': 'gzip' });
+    expect(await problem(response)).toMatchObject({ status: 413 });
+    const broken = await post('not gzip', { 'content-encoding': 'gzip' });
+    expect(await problem(broken)).toMatchObject({ status: 400, code: 'body-invalid' });
+  });
+
+  it.each([
+    ['throttled', 429],
+    ['sink-unavailable', 503],
+    ['buffer-full', 503],
+    ['draining', 503],
+  ] as const)('answers %s with %i and Retry-After', async (code, status) => {
+    refusal = new NotStoredError(code, 'for now');
+    const response = await post(JSON.stringify(EVENT));
+    expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(await problem(response)).toMatchObject({ status, code });
+    expect(await registry.metrics()).toContain(
+      `weir_producer_events_total{outcome="${code}",service="test"} 1`,
+    );
+  });
+
+  it('tells a client nothing of an error of our own, and logs it with the id that the client got', async () => {
+    refusal = new Error('secret of ours');
+    const document = await problem(await post(JSON.stringify(EVENT)));
+    expect(document).toMatchObject({ status: 500, code: 'internal' });
+    expect(JSON.stringify(document)).not.toContain('secret');
+    expect(logged.join('')).toContain(String(document.instance).slice('urn:uuid:'.length));
+  });
+});
+
+describe('the rest of the API', () => {
+  it('has /health and /ready', async () => {
+    const health = (await (await fetch(`${url}/health`)).json()) as Record<string, string>;
+    expect(health).toMatchObject({ status: 'healthy', service: 'kinesis-producer' });
+    expect(Date.parse(health.timestamp!)).toBeGreaterThan(0);
+    const ready = await fetch(`${url}/ready`);
+    expect([ready.status, await ready.json()]).toEqual([200, expect.objectContaining({ status: 'ready' })]);
+  });
+
+  it('answers 404 and 405 as problems', async () => {
+    expect(await problem(await fetch(`${url}/nothing`))).toMatchObject({ status: 404, code: 'not-found' });
+    const get = await fetch(`${url}/send`);
+    expect(get.headers.get('allow')).toBe('POST');
+    expect(await problem(get)).toMatchObject({ status: 405, code: 'method-not-allowed' });
+  });
+
+  it('closes the connection on a body that it will not read to its end', async () => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    socket.write(
+      'POST /send HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100000000\r\n\r\n{',
+    );
+    const chunks: Buffer[] = [];
+    for await (const chunk of socket) chunks.push(chunk as Buffer);
+    const answer = Buffer.concat(chunks).toString();
+    expect(answer).toMatch(/^HTTP\/1\.1 413 /);
+    expect(answer.toLowerCase()).toContain('connection: close');
+  });
+});

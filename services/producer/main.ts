@@ -1,0 +1,89 @@
+import { createServer } from 'node:http';
+import { createAdminServer } from '../shared/admin.ts';
+import { awsOptions, createKinesisClient } from '../shared/aws.ts';
+import { systemClock as clock } from '../shared/clock.ts';
+import { WeirError } from '../shared/errors.ts';
+import { close, listen } from '../shared/server.ts';
+import { runService } from '../shared/service.ts';
+import { Batcher } from './batching/batcher.ts';
+import { producerEnv } from './config.ts';
+import { buildApp } from './http/app.ts';
+import { createProducerMetrics, observeBatcher } from './metrics.ts';
+import { Readiness } from './readiness.ts';
+import { KinesisSink } from './sink/kinesis-sink.ts';
+
+/** A client gets this long to send a whole request, or its headers: slow ones must not hold sockets. */
+const REQUEST_TIMEOUT_MS = 15_000;
+const HEADERS_TIMEOUT_MS = 10_000;
+/** Longer than the idle time of an AWS load balancer (60 s), which must be the one that closes first. */
+const KEEP_ALIVE_TIMEOUT_MS = 65_000;
+
+await runService('producer', producerEnv, async ({ config, log, registry, shutdown }) => {
+  const metrics = createProducerMetrics(registry);
+  const kinesis = createKinesisClient({
+    ...awsOptions(config),
+    requestTimeoutMs: config.PUT_TIMEOUT_MS,
+    maxAttempts: 1,
+  });
+  const sink = new KinesisSink(kinesis, config.STREAM_NAME);
+  const batcher = new Batcher({
+    sink,
+    limits: {
+      lingerMs: config.LINGER_MS,
+      maxInFlightCalls: config.MAX_IN_FLIGHT_CALLS,
+      eventDeadlineMs: config.EVENT_DEADLINE_MS,
+      bufferMaxBytes: config.BUFFER_MAX_BYTES,
+      bufferMaxRecords: config.BUFFER_MAX_RECORDS,
+    },
+    clock,
+    random: Math.random,
+    log,
+    metrics,
+  });
+  observeBatcher(registry, batcher);
+  const readiness = new Readiness(batcher);
+  const app = buildApp({
+    batcher,
+    readiness: () => readiness.report(),
+    draining: () => readiness.draining,
+    clock,
+    log,
+    metrics,
+    maxEventBytes: config.MAX_EVENT_BYTES,
+    trustProxy: config.TRUST_PROXY,
+  });
+  const server = createServer(
+    {
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    },
+    app,
+  );
+  const admin = createAdminServer({
+    registry,
+    live: () => ({ ok: true }),
+    ready: () => readiness.report(),
+  });
+
+  const adminPort = await listen(admin, config.ADMIN_PORT, config.HOST);
+  const port = await listen(server, config.PORT, config.HOST);
+  const probing = readiness.probe(() => sink.check(), clock, log);
+  shutdown.add('HTTP server', async () => {
+    readiness.drain();
+    await close(server);
+  });
+  shutdown.add('buffer', async () => {
+    const left = await batcher.drain();
+    if (left > 0) throw new WeirError('events-left', `${left} events could not be stored before the stop`);
+  });
+  shutdown.add('admin server', () => close(admin));
+  shutdown.add('AWS client', async () => {
+    await probing;
+    kinesis.destroy();
+  });
+  log.info(
+    { port, admin_port: adminPort, stream: config.STREAM_NAME, version: process.version },
+    'listening',
+  );
+});

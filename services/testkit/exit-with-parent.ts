@@ -1,0 +1,12 @@
+/**
+ * Preloaded (`node --import`) into every process that the testkit starts. The parent holds the write end of this process's standard
+ * input; when the parent is gone, however it died, the pipe closes and this process ends too. So a killed test run or demo leaves
+ * nothing behind.
+ */
+const PARENT_LOST = 70;
+
+process.stdin.on('close', () => process.exit(PARENT_LOST));
+process.stdin.on('error', () => process.exit(PARENT_LOST));
+process.stdin.resume();
+// The pipe alone must not keep a process alive that has nothing left to do.
+(process.stdin as unknown as { unref(): void }).unref();

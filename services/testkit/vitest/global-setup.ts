@@ -1,0 +1,52 @@
+import { randomUUID } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { TestProject } from 'vitest/node';
+import { startDynalite, startKinesisLocal } from '../emulators.ts';
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    /** Endpoint of the run's one `kinesis-local`; use stream names of your own. */
+    kinesisEndpoint: string;
+    /** Endpoint of the run's one `dynalite`; use table names of your own. */
+    dynamodbEndpoint: string;
+  }
+}
+
+const SURVIVOR_GRACE_MS = 5_000;
+
+/** One pair of emulators for the whole run. At the end the run fails if any process that it started, however indirectly, is still there. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const run = randomUUID();
+  process.env.WEIR_TEST_RUN = run;
+  const [kinesis, dynamodb] = await Promise.all([startKinesisLocal(), startDynalite()]);
+  project.provide('kinesisEndpoint', kinesis.endpoint);
+  project.provide('dynamodbEndpoint', dynamodb.endpoint);
+  return async () => {
+    await Promise.all([kinesis.stop(), dynamodb.stop()]);
+    const deadline = Date.now() + SURVIVOR_GRACE_MS;
+    let left = survivors(run);
+    while (left.length > 0 && Date.now() < deadline) {
+      await sleep(100);
+      left = survivors(run);
+    }
+    if (left.length > 0) throw new Error(`the tests left processes behind:\n${left.join('\n')}`);
+  };
+}
+
+/** The processes that carry the run's mark in their environment; empty where there is no /proc. */
+function survivors(run: string): string[] {
+  if (process.platform !== 'linux') return [];
+  const found: string[] = [];
+  for (const pid of readdirSync('/proc')) {
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
+    try {
+      if (!readFileSync(`/proc/${pid}/environ`, 'latin1').includes(`WEIR_TEST_RUN=${run}`)) continue;
+      const command = readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ').trim();
+      if (command !== '' && !command.includes('vitest')) found.push(`${pid} ${command}`);
+    } catch {
+      // It ended while we looked, or it is not ours to read.
+    }
+  }
+  return found;
+}
