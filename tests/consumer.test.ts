@@ -1,39 +1,211 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MergeShardsCommand, SplitShardCommand } from '@aws-sdk/client-kinesis';
 import { afterEach, describe, expect, inject, it, vi } from 'vitest';
+import { streamActive } from '../services/testkit/provision.ts';
 import { TestStack } from '../services/testkit/stack.ts';
 
 const endpoints = { kinesis: inject('kinesisEndpoint'), dynamodb: inject('dynamodbEndpoint') };
+const FROM_START = { STARTING_POSITION: 'TRIM_HORIZON' };
 const stacks: TestStack[] = [];
 
-async function stack(options?: Parameters<typeof TestStack.create>[1]): Promise<TestStack> {
-  const created = await TestStack.create(endpoints, options);
-  stacks.push(created);
-  return created;
+async function newStack(options?: Parameters<typeof TestStack.create>[1]): Promise<TestStack> {
+  const stack = await TestStack.create(endpoints, options);
+  stacks.push(stack);
+  return stack;
 }
 
 afterEach(async () => {
-  await Promise.all(stacks.splice(0).map((s) => s.close()));
+  await Promise.all(stacks.splice(0).map((stack) => stack.close()));
 });
 
-const event = (source: string, n: number, amount: number) => ({
-  key: source,
-  data: JSON.stringify({
+const json = (key: string, value: unknown) => ({ key, data: JSON.stringify(value) });
+
+/** The n-th event of a source, as the producer puts it on the stream. */
+function event(source: string, n: number) {
+  return json(source, {
     source,
-    amount,
+    amount: n,
     timestamp: '2026-01-01T00:00:00Z',
     n,
-    ingestion_timestamp: new Date().toISOString(),
+    ingestion_timestamp: '2026-01-01T00:00:00.000Z',
     source_ip: '127.0.0.1',
     request_id: `${source}-${n}`,
-  }),
-});
+  });
+}
+
+function events(count: number, sources = 7) {
+  return Array.from({ length: count }, (_, n) => event(`s${n % sources}`, n));
+}
+
+/** Waits until the consumer has dealt with this many records. */
+async function until(stack: TestStack, stored: number, dead = 0): Promise<void> {
+  await vi.waitFor(
+    async () => {
+      expect((await stack.deadLetters()).length).toBe(dead);
+      expect(await stack.countRecords()).toBe(stored);
+    },
+    { timeout: 30_000, interval: 200 },
+  );
+}
+
+/** The table without what may differ between two runs. */
+async function table(stack: TestStack): Promise<unknown[]> {
+  const items = await stack.records();
+  for (const item of items) delete item.processed_at;
+  return items.sort((a, b) => String(a.id).localeCompare(String(b.id)));
+}
+
+const checkpoints = async (stack: TestStack) =>
+  new Map((await stack.leases()).map((row) => [row.leaseKey, row.checkpoint]));
 
 describe('the consumer process', () => {
-  it('stores each event once and checkpoints on SIGTERM', async () => {
-    const s = await stack();
-    const events = Array.from({ length: 1000 }, (_, n) => event(`s${n % 7}`, n, n * 3));
-    await s.put(events);
-    const consumer = await s.start('consumer', { STARTING_POSITION: 'TRIM_HORIZON' });
-    await vi.waitFor(async () => expect(await s.records()).toHaveLength(1000), 15_000);
-    expect(await consumer.stop()).toEqual({ code: 0, signal: null });
+  it('leaves the same table when it is killed in mid-stream and restarted', async () => {
+    const undisturbed = await newStack();
+    const disturbed = await newStack({ stream: undisturbed.resources.stream });
+    const sent = events(6_000);
+    await undisturbed.put([...sent.slice(0, 4_000), { key: 's0', data: 'not json' }]);
+
+    await undisturbed.start('consumer', FROM_START);
+    const env = { ...FROM_START, LEASE_DURATION_MS: '1000', CHECKPOINT_INTERVAL_MS: '200' };
+    const atKill: number[] = [];
+    for (const killAfter of [300, 1_500]) {
+      const victim = await disturbed.start('consumer', env);
+      while ((await disturbed.countRecords()) < killAfter) await sleep(5);
+      victim.signal('SIGKILL');
+      expect(await victim.exited).toMatchObject({ signal: 'SIGKILL' });
+      atKill.push(await disturbed.countRecords());
+    }
+    expect(Math.min(...atKill)).toBeLessThan(4_000);
+    await undisturbed.put(sent.slice(4_000));
+    await disturbed.start('consumer', env);
+    await until(undisturbed, 6_000, 1);
+    await until(disturbed, 6_000, 1);
+
+    expect(await table(disturbed)).toEqual(await table(undisturbed));
+    const letter = (stack: TestStack) =>
+      stack.deadLetters().then(([found]) => ({ ...found, failed_at: undefined }));
+    expect(await letter(disturbed)).toEqual(await letter(undisturbed));
+  });
+
+  it('stops on SIGTERM with its work checkpointed, and another goes on from there at once', async () => {
+    const stack = await newStack();
+    await stack.put(events(1_000));
+    const first = await stack.start('consumer', FROM_START);
+    await until(stack, 1_000);
+    expect(await first.stop()).toEqual({ code: 0, signal: null });
+    const before = await stack.leases();
+    expect(before.map((row) => row.leaseOwner)).toEqual([undefined, undefined]);
+    const done = await checkpoints(stack);
+    const items = await stack.records();
+    for (const [shard, checkpoint] of done) {
+      const read = items
+        .map((item) => item.kinesis_metadata as Record<string, string>)
+        .filter((metadata) => metadata.shard_id === shard)
+        .map((metadata) => String(metadata.sequence_number));
+      // One length within a shard, so the text order is the order.
+      expect(String(checkpoint)).toBe(read.sort().at(-1));
+    }
+    await stack.put(events(1_500).slice(1_000));
+    const second = await stack.start('consumer', FROM_START);
+    await until(stack, 1_500);
+    const admin = `http://127.0.0.1:${second.ports.adminPort}`;
+    const metrics = await (await fetch(`${admin}/metrics`)).text();
+    expect(metrics).toMatch(/weir_consumer_records_total\{outcome="stored",[^}]*\} 500\n/);
+    expect((await fetch(`${admin}/livez`)).status).toBe(200);
+    expect((await fetch(`${admin}/readyz`)).status).toBe(200);
+  });
+
+  it('keeps what it can not process as dead letters, with its bytes, and goes on', async () => {
+    const stack = await newStack({ shards: 1 });
+    const deep = `{"amount":1,"a":${'['.repeat(40)}${']'.repeat(40)}}`;
+    const huge = JSON.stringify({ source: 's', amount: 1, request_id: 'huge', pad: 'x'.repeat(600_000) });
+    const poison = [
+      '{"amount":',
+      '{"source":"s"}',
+      '[1]',
+      deep,
+      '{"amount":1,"__proto__":{"admin":true}}',
+      JSON.stringify({ amount: 1, request_id: 'x'.repeat(3_000) }),
+      JSON.stringify({ amount: 1, request_id: 7 }),
+      huge,
+      '',
+    ].filter((data) => data !== '');
+    await stack.put([
+      event('s', 0),
+      ...poison.map((data) => ({ key: 's', data })),
+      { key: 's', data: new Uint8Array([0xff, 0xfe, 0x00]) },
+      event('s', 1),
+    ]);
+    await stack.start('consumer', FROM_START);
+    await vi.waitFor(async () => expect(await stack.countRecords()).toBe(2), 15_000);
+    const letters = await stack.deadLetters();
+    const bytes = new Map<string, Buffer[]>();
+    for (const letter of letters.sort((a, b) => Number(a.chunk) - Number(b.chunk))) {
+      const id = String(letter.id);
+      bytes.set(id, [...(bytes.get(id) ?? []), Buffer.from(letter.data as Uint8Array)]);
+    }
+    const found = Array.from(bytes.values(), (chunks) => Buffer.concat(chunks).toString('latin1')).sort();
+    expect(found).toEqual([...poison, '\xff\xfe\x00'].sort());
+    const heads = letters.filter((letter) => letter.chunk === 0);
+    expect(
+      heads.every((head) => head.shard_id === 'shardId-000000000000' && head.partition_key === 's'),
+    ).toBe(true);
+    expect(new Set(heads.map((head) => head.reason))).toEqual(
+      new Set([
+        'record-not-json',
+        'event-invalid',
+        'event-too-deep',
+        'event-unsafe',
+        'item-refused',
+        'record-not-utf8',
+      ]),
+    );
+  });
+
+  it('reads children after their parents through a split and a merge', async () => {
+    const stack = await newStack({ shards: 1 });
+    const { stream } = stack.resources;
+    await stack.put(events(200));
+    await stack.kinesis.send(
+      new SplitShardCommand({
+        StreamName: stream,
+        ShardToSplit: 'shardId-000000000000',
+        NewStartingHashKey: String(2n ** 127n),
+      }),
+    );
+    await streamActive(stack.kinesis, stream);
+    await stack.put(events(400).slice(200));
+    await stack.start('consumer', FROM_START);
+    await until(stack, 400);
+    await stack.kinesis.send(
+      new MergeShardsCommand({
+        StreamName: stream,
+        ShardToMerge: 'shardId-000000000001',
+        AdjacentShardToMerge: 'shardId-000000000002',
+      }),
+    );
+    await streamActive(stack.kinesis, stream);
+    await stack.put(events(600).slice(400));
+    await until(stack, 600);
+    const done = await checkpoints(stack);
+    for (const shard of [1, 2]) expect(done.get(`shardId-00000000000${shard}`)).toBe('SHARD_END');
+    const merged = (await stack.leases()).find((row) => row.leaseKey === 'shardId-000000000003');
+    expect(merged?.parentShardId).toEqual(new Set(['shardId-000000000001', 'shardId-000000000002']));
+  });
+
+  it('begins at LATEST, or at a time, when it is told to', async () => {
+    const latest = await newStack();
+    await latest.put(events(50));
+    await sleep(1_100);
+    const from = new Date().toISOString();
+    await sleep(100);
+    const atTime = await newStack({ stream: latest.resources.stream });
+    await latest.start('consumer', { STARTING_POSITION: 'LATEST' });
+    await vi.waitFor(async () => expect(await latest.leases()).toHaveLength(2), 10_000);
+    await sleep(500);
+    await latest.put(events(80).slice(50));
+    await atTime.start('consumer', { STARTING_POSITION: from });
+    await until(latest, 30);
+    await until(atTime, 30);
   });
 });

@@ -97,6 +97,13 @@ export class TestStack {
     return this.#scan(this.resources.recordsTable);
   }
 
+  async countRecords(): Promise<number> {
+    let count = 0;
+    const input = { TableName: this.resources.recordsTable, ConsistentRead: true, Select: 'COUNT' as const };
+    for await (const page of paginateScan({ client: this.dynamodb }, input)) count += page.Count ?? 0;
+    return count;
+  }
+
   leases(): Promise<Record<string, unknown>[]> {
     return this.#scan(this.resources.leaseTable);
   }

@@ -1,0 +1,156 @@
+import pLimit from 'p-limit';
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import type { Detector } from '../../detectors/detector.ts';
+import { systemClock as clock } from '../../shared/clock.ts';
+import { createRegistry } from '../../shared/metrics.ts';
+import { TestStack } from '../../testkit/stack.ts';
+import { createConsumerMetrics } from '../metrics.ts';
+import type { StreamRecord } from '../record.ts';
+import { BatchWriter } from '../sinks/batch-writer.ts';
+import { DeadLetterSink } from '../sinks/dead-letters.ts';
+import { Pipeline } from './pipeline.ts';
+
+let stack: TestStack;
+beforeEach(async () => {
+  stack = await TestStack.create({
+    kinesis: inject('kinesisEndpoint'),
+    dynamodb: inject('dynamodbEndpoint'),
+  });
+});
+afterEach(() => stack.close());
+
+function pipelineWith(detector: Detector): Pipeline {
+  const log = pino({ level: 'silent' });
+  const metrics = createConsumerMetrics(createRegistry('test'));
+  const writer = { client: stack.dynamodb, limit: pLimit(4), clock, random: Math.random, log, metrics };
+  const { recordsTable, deadLetterTable } = stack.resources;
+  return new Pipeline({
+    stream: 'stream',
+    detector,
+    records: new BatchWriter({ ...writer, table: recordsTable }),
+    deadLetters: new DeadLetterSink(new BatchWriter({ ...writer, table: deadLetterTable }), 'stream'),
+    clock,
+    log,
+    metrics,
+  });
+}
+
+/** Gives each event its number within its source: any event lost, scored twice or out of order changes scores. */
+function countingDetector(): Detector & { seen: string[] } {
+  const counts = new Map<string, number>();
+  const seen: string[] = [];
+  return {
+    name: 'counting',
+    seen,
+    score({ source, amount }) {
+      const score = (counts.get(source) ?? 0) + 1;
+      counts.set(source, score);
+      seen.push(`${source}:${amount}`);
+      return { score, isAnomaly: false, method: 'counting' };
+    },
+  };
+}
+
+function record(n: number, value: unknown): StreamRecord {
+  return {
+    shardId: 'shardId-000000000000',
+    sequenceNumber: String(1000 + n),
+    partitionKey: 'key',
+    data: Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)),
+    arrivedAt: 1_700_000_000_000,
+  };
+}
+
+async function run(pipeline: Pipeline, records: StreamRecord[]): Promise<void> {
+  await pipeline.process(records, new AbortController().signal, () => {});
+}
+
+describe('the pipeline', () => {
+  it('scores each record once, in the order of the stream within its source', async () => {
+    const detector = countingDetector();
+    const pipeline = pipelineWith(detector);
+    const records = Array.from({ length: 400 }, (_, n) =>
+      record(n, { source: `s${n % 5}`, amount: Math.floor(n / 5) + 1, request_id: `id-${n}` }),
+    );
+    for (let i = 0; i < records.length; i += 100) await run(pipeline, records.slice(i, i + 100));
+    expect(detector.seen).toEqual(records.map((_, n) => `s${n % 5}:${Math.floor(n / 5) + 1}`));
+    const items = await stack.records();
+    expect(items).toHaveLength(400);
+    for (const item of items) expect(item.anomaly_score).toBe(item.amount);
+  });
+
+  it('writes nothing different when records are processed again', async () => {
+    const detector: Detector = {
+      name: 'd',
+      score: ({ amount }) => ({ score: amount, isAnomaly: amount > 5, method: 'd' }),
+    };
+    const records = Array.from({ length: 10 }, (_, n) => record(n, { source: 's', amount: n }));
+    await run(pipelineWith(detector), records);
+    const first = await stack.records();
+    await run(pipelineWith(detector), records.slice(3));
+    const again = await stack.records();
+    const strip = (items: Record<string, unknown>[]) =>
+      items.map((item) => ({ ...item, processed_at: undefined }));
+    expect(strip(again)).toEqual(strip(first));
+    expect(
+      first
+        .filter((item) => item.anomaly_day !== undefined)
+        .map((item) => item.amount)
+        .sort(),
+    ).toEqual([6, 7, 8, 9]);
+  });
+
+  it('stores the later of two records with one id, whether they share a batch or not', async () => {
+    const records = [1, 2, 3, 4].map((n) =>
+      record(n, { source: 's', amount: n, request_id: n < 3 ? 'a' : 'b' }),
+    );
+    await run(pipelineWith(countingDetector()), [records[0]!, records[1]!, records[2]!]);
+    await run(pipelineWith(countingDetector()), [records[3]!]);
+    const items = await stack.records();
+    expect(items.map((item) => [item.id, item.amount]).sort()).toEqual([
+      ['a', 2],
+      ['b', 4],
+    ]);
+  });
+
+  it('keeps a record as dead letter when a detector fails on it, and goes on', async () => {
+    const pipeline = pipelineWith({
+      name: 'broken',
+      score: ({ amount }) => {
+        if (amount === 2) throw new TypeError('a bug');
+        return { score: 0, isAnomaly: false, method: 'broken' };
+      },
+    });
+    await run(
+      pipeline,
+      [1, 2, 3].map((n) => record(n, { source: 's', amount: n })),
+    );
+    expect((await stack.records()).map((item) => item.amount).sort()).toEqual([1, 3]);
+    expect(await stack.deadLetters()).toMatchObject([
+      { reason: 'processing-failed', sequence_number: '1002' },
+    ]);
+  });
+
+  it('stores what the contract says', async () => {
+    const pipeline = pipelineWith(countingDetector());
+    await run(pipeline, [record(1, { amount: '1.5', nested: { list: [1, null, 'x'], big: 1e300 } })]);
+    expect((await stack.records())[0]).toEqual({
+      id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      source: 'key',
+      amount: 1.5,
+      timestamp: '2023-11-14T22:13:20.000Z',
+      processed_at: expect.any(String),
+      kinesis_metadata: {
+        partition_key: 'key',
+        sequence_number: '1001',
+        approximate_arrival_timestamp: 1_700_000_000,
+        shard_id: 'shardId-000000000000',
+      },
+      anomaly_score: 1,
+      is_anomaly: false,
+      detection_method: 'counting',
+      payload: { nested: { list: [1, null, 'x'], big: '1e+300' } },
+    });
+  });
+});
