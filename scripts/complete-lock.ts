@@ -40,7 +40,9 @@ for (const [parent, entry] of Object.entries(lock.packages)) {
     if (path in lock.packages || `${parent}/${path}` in lock.packages) continue;
     const platform = platformOf(name);
     if (platform === undefined || !EXACT_VERSION.test(version)) {
-      throw new Error(`package-lock.json lacks ${name}@${version}, wanted by ${parent}, and its name tells no platform: add it by hand`);
+      throw new Error(
+        `package-lock.json lacks ${name}@${version}, wanted by ${parent}, and its name tells no platform: add it by hand`,
+      );
     }
     lock.packages[path] = {
       version,
@@ -54,6 +56,10 @@ for (const [parent, entry] of Object.entries(lock.packages)) {
   }
 }
 
-lock.packages = Object.fromEntries(Object.entries(lock.packages).sort(([a], [b]) => a.localeCompare(b, 'en')));
+lock.packages = Object.fromEntries(
+  Object.entries(lock.packages).sort(([a], [b]) => a.localeCompare(b, 'en')),
+);
 writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`);
-console.log(added.length === 0 ? 'package-lock.json is complete' : `added to package-lock.json: ${added.join(', ')}`);
+console.log(
+  added.length === 0 ? 'package-lock.json is complete' : `added to package-lock.json: ${added.join(', ')}`,
+);

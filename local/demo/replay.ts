@@ -26,7 +26,7 @@ export interface ReplayOptions {
 }
 
 /** An event was refused for good. */
-export class ReplayError extends Error {
+class ReplayError extends Error {
   override readonly name = 'ReplayError';
 }
 

@@ -1,14 +1,5 @@
 import { DETECTOR_NAMES } from '../detectors/registry.ts';
-import {
-  commonEnv,
-  decimal,
-  type EnvOf,
-  type EnvShape,
-  integer,
-  oneOf,
-  parsed,
-  text,
-} from '../shared/config.ts';
+import { commonEnv, decimal, type EnvShape, integer, oneOf, parsed, text } from '../shared/config.ts';
 import type { StartingPosition } from './lineage/lineage.ts';
 
 const table = (description: string, name: string) =>
@@ -52,8 +43,6 @@ export const consumerEnv = {
     min: 1_000,
   }),
 } as const satisfies EnvShape;
-
-export type ConsumerConfig = EnvOf<typeof consumerEnv>;
 
 /** `LATEST`, `TRIM_HORIZON` or a time, else `undefined`. */
 function parseStartingPosition(value: string): StartingPosition | undefined {

@@ -1,5 +1,5 @@
 /** What a detector sees of an event. */
-export interface ScorableEvent {
+interface ScorableEvent {
   source: string;
   /** Finite. */
   amount: number;

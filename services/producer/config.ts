@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { commonEnv, type EnvOf, type EnvShape, integer, parsed, port } from '../shared/config.ts';
+import { commonEnv, type EnvShape, integer, parsed, port } from '../shared/config.ts';
 
 /** Kinesis takes 1 MiB a record, partition key and enrichment included. */
 const MAX_EVENT_BYTES = 1_000_000;
@@ -46,8 +46,6 @@ export const producerEnv = {
     },
   ),
 } as const satisfies EnvShape;
-
-export type ProducerConfig = EnvOf<typeof producerEnv>;
 
 /** As express takes it: nobody, so many hops, or these addresses. */
 export type TrustedProxies = false | number | string[];

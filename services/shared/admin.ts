@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { Registry } from 'prom-client';
 
 /** A check's answer: `ok` decides 200 or 503, the rest is shown to whoever asks. */
-export interface HealthReport {
+interface HealthReport {
   ok: boolean;
   [detail: string]: unknown;
 }

@@ -76,13 +76,8 @@ export function text(
   });
 }
 
-/** A string that may be left out. */
-export function optionalText(description: string, accepts = 'text'): z.ZodType<string | undefined> {
-  return declare(z.string().optional(), { description, accepts });
-}
-
 /** A URL with one of the protocols http or https, that may be left out. */
-export function optionalUrl(description: string): z.ZodType<string | undefined> {
+function optionalUrl(description: string): z.ZodType<string | undefined> {
   return declare(z.url({ protocol: /^https?$/ }).optional(), { description, accepts: 'http(s) URL' });
 }
 

@@ -1,7 +1,7 @@
 import type { CreateTableCommandInput } from '@aws-sdk/client-dynamodb';
 
 /** Name of the sparse index of the records table that holds anomalies only. */
-export const ANOMALIES_INDEX = 'anomalies';
+const ANOMALIES_INDEX = 'anomalies';
 
 /** The tables' keys and indexes: one definition for the embedded stack, the tests and the infrastructure. */
 type TableDefinition = Omit<CreateTableCommandInput, 'TableName' | 'BillingMode'>;

@@ -2,7 +2,7 @@ import { EMULATOR_CREDENTIALS } from './emulators.ts';
 import { launch, type ManagedProcess } from './processes.ts';
 
 /** The ports a service said it listens on. */
-export interface ServicePorts {
+interface ServicePorts {
   /** Port of its HTTP API, if it has one. */
   port?: number;
   adminPort: number;

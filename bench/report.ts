@@ -1,0 +1,31 @@
+/** One row of a benchmark; further figures as the benchmark has them, units in their names. */
+export interface BenchCase {
+  name: string;
+  events: number;
+  seconds: number;
+  eventsPerSecond: number;
+  /** CPU time of this process, user and system, for 10,000 events. */
+  cpuSecondsPer10k: number;
+  [figure: `${string}Ms` | `${string}PerCall`]: number;
+}
+
+/** Times `work`, which handles `events` events, in wall and CPU time of this process. */
+export async function measure(
+  name: string,
+  events: number,
+  work: () => Promise<void> | void,
+): Promise<BenchCase> {
+  const cpuBefore = process.cpuUsage();
+  const startedAt = performance.now();
+  await work();
+  const seconds = (performance.now() - startedAt) / 1000;
+  const { user, system } = process.cpuUsage(cpuBefore);
+  const cpuSeconds = (user + system) / 1e6;
+  return {
+    name,
+    events,
+    seconds,
+    eventsPerSecond: events / seconds,
+    cpuSecondsPer10k: (cpuSeconds / events) * 10_000,
+  };
+}
