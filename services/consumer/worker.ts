@@ -47,6 +47,8 @@ export class Worker {
   readonly #loopsEnd = new AbortController();
   #poke = new AbortController();
   #shardsListedAt = Number.NEGATIVE_INFINITY;
+  /** A shard ended since the last round began, or that round failed: leases may be missing. */
+  #leasesMissing = true;
   #synced = false;
   #assigning: Promise<void> = Promise.resolve();
   #renewing: Promise<void> = Promise.resolve();
@@ -106,6 +108,7 @@ export class Worker {
         this.#synced = true;
       } catch (error) {
         pauseMs = Math.min(pauseMs, RETRY_MS);
+        this.#leasesMissing = true;
         log.warn({ err: error }, 'leases could not be assigned; trying again');
       }
       await clock.sleep(pauseMs, this.#poke.signal);
@@ -116,8 +119,14 @@ export class Worker {
   async #assign(): Promise<void> {
     const { store, clock, workerId } = this.#deps;
     const now = clock.monotonic();
+    const listShards = this.#leasesMissing || now - this.#shardsListedAt >= SHARD_SYNC_INTERVAL_MS;
+    // Before the leases are read: a shard that ends from here on may not be among them as ended.
+    this.#leasesMissing = false;
     const leases = await store.list();
-    leases.push(...(await this.#createMissing(leases)));
+    if (listShards) {
+      leases.push(...(await this.#createMissing(leases)));
+      this.#shardsListedAt = now;
+    }
     const free = new Set(this.#observer.observe(leases, now));
     for (const lease of startable(leases)) {
       if (this.#stopping.signal.aborted) return;
@@ -130,13 +139,10 @@ export class Worker {
 
   async #createMissing(leases: readonly Lease[]): Promise<Lease[]> {
     const { store, clock, listShards, startingPosition, log } = this.#deps;
-    if (clock.monotonic() - this.#shardsListedAt < SHARD_SYNC_INTERVAL_MS) return [];
-    const listedAt = clock.monotonic();
     const missing = planLeases(await listShards(), leases, startingPosition, clock.now());
     const created: Lease[] = [];
     for (const lease of missing) if (await store.create(lease)) created.push(lease);
     if (created.length > 0) log.info({ shards: created.map((lease) => lease.leaseKey) }, 'leases created');
-    this.#shardsListedAt = listedAt;
     return created;
   }
 
@@ -179,7 +185,7 @@ export class Worker {
 
   /** A shard ended: its children are to be leased now, not at the next round. */
   #syncNow(): void {
-    this.#shardsListedAt = Number.NEGATIVE_INFINITY;
+    this.#leasesMissing = true;
     this.#poke.abort();
   }
 
