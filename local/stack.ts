@@ -2,11 +2,12 @@ import { randomUUID } from 'node:crypto';
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { createDynamoDBClient, createKinesisClient } from '../services/shared/aws.ts';
 import { EMULATOR_CREDENTIALS, startDynalite, startKinesisLocal } from '../services/testkit/emulators.ts';
-import type { Exit, ManagedProcess } from '../services/testkit/processes.ts';
+import { type Exit, type ManagedProcess, ProcessStartError } from '../services/testkit/processes.ts';
 import { provision, type Resources } from '../services/testkit/provision.ts';
-import { spawnService } from '../services/testkit/service-process.ts';
+import { type ServiceProcess, spawnService } from '../services/testkit/service-process.ts';
 
 const REGION = 'ap-south-1';
+const PRODUCER_PORT = '8080';
 
 export interface StackOptions {
   /** Threshold of the consumer's detector. */
@@ -107,7 +108,7 @@ export async function startStack({ threshold, onStep }: StackOptions): Promise<L
         },
       }),
     );
-    const producer = keep(await spawnService({ name: 'producer', entry: 'services/producer/main.ts', env }));
+    const producer = keep(await startProducer(env));
     return {
       producerUrl: `http://127.0.0.1:${producer.ports.port}`,
       producerAdminUrl: `http://127.0.0.1:${producer.ports.adminPort}`,
@@ -124,6 +125,18 @@ export async function startStack({ threshold, onStep }: StackOptions): Promise<L
     };
   } catch (error) {
     await stop();
+    throw error;
+  }
+}
+
+/** On its usual port, so that the commands in the README work as they stand; on a free one when that is taken. */
+async function startProducer(env: Readonly<Record<string, string>>): Promise<ServiceProcess> {
+  const start = (PORT: string) =>
+    spawnService({ name: 'producer', entry: 'services/producer/main.ts', env: { ...env, PORT } });
+  try {
+    return await start(PRODUCER_PORT);
+  } catch (error) {
+    if (error instanceof ProcessStartError && error.message.includes('EADDRINUSE')) return start('0');
     throw error;
   }
 }

@@ -28,12 +28,13 @@ const sourceField = z
     description: 'Where the event comes from; also its partition key, so events of a source stay in order.',
   });
 
+const NOT_A_NUMBER = { error: 'must be a finite number, or a string that holds one' };
+const NUMERIC = /^[+-]?(\d{1,400}\.?\d{0,400}|\.\d{1,400})(e[+-]?\d{1,4})?$/i;
+
 const amountField = z
-  .union([z.number(), z.string().regex(/^[+-]?(\d{1,400}\.?\d{0,400}|\.\d{1,400})(e[+-]?\d{1,4})?$/i)], {
-    error: 'must be a finite number, or a string that holds one',
-  })
+  .union([z.number(), z.string().regex(NUMERIC, NOT_A_NUMBER)], NOT_A_NUMBER)
   .transform(Number)
-  .refine(Number.isFinite, { error: 'must be a finite number, or a string that holds one', abort: true })
+  .refine(Number.isFinite, { ...NOT_A_NUMBER, abort: true })
   .refine(isStorableNumber, { error: 'must be 0 or have a magnitude of 1e-130 to 9.99e125' })
   .meta({ description: 'The value that is scored. A numeric string is accepted and becomes a number.' });
 

@@ -13,10 +13,17 @@ export async function listen(server: Server, port: number, host: string): Promis
   return (server.address() as AddressInfo).port;
 }
 
-/** Stops accepting, lets running requests finish, drops idle kept connections. */
+/** How often a closing server looks for connections that have become idle. */
+const SWEEP_MS = 20;
+
+/** Stops accepting, lets running requests finish, drops kept connections once they are idle. */
 export async function close(server: Server): Promise<void> {
   await new Promise<void>((resolve) => {
-    server.close(() => resolve());
-    server.closeIdleConnections();
+    // Node drops the connections that are idle now, but one whose request ends later would stay for its keep-alive time.
+    const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_MS);
+    server.close(() => {
+      clearInterval(sweep);
+      resolve();
+    });
   });
 }

@@ -50,7 +50,7 @@ export async function provision(
 }
 
 /** Creates a stream unless it exists, and waits until it is ACTIVE. */
-async function createStream(kinesis: KinesisClient, stream: string, shards: number): Promise<void> {
+export async function createStream(kinesis: KinesisClient, stream: string, shards: number): Promise<void> {
   await kinesis
     .send(new CreateStreamCommand({ StreamName: stream, ShardCount: shards }))
     .catch(unless(StreamExists));

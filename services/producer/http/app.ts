@@ -6,13 +6,11 @@ import { NotStoredError } from '../errors.ts';
 import type { ReadinessReport } from '../readiness.ts';
 import { readBody, tooLarge } from './body.ts';
 import { HttpProblem, PROBLEMS, problemDocument } from './problems.ts';
-import { type SendDeps, send } from './send.ts';
+import { closeWhenDraining, type SendDeps, send } from './send.ts';
 
 export interface AppDeps extends SendDeps {
   /** What `GET /ready` answers. */
   readiness: () => ReadinessReport;
-  /** True from the first signal on: connections are closed with their next answer. */
-  draining: () => boolean;
   log: Logger;
   maxEventBytes: number;
   trustProxy: TrustedProxies;
@@ -25,17 +23,15 @@ export function buildApp(deps: AppDeps): Express {
   app.disable('etag');
   app.set('query parser', false);
   app.set('trust proxy', deps.trustProxy);
-  app.use((_request, response, next) => {
-    if (deps.draining()) response.setHeader('connection', 'close');
-    next();
-  });
   app.post('/send', readBody(deps.maxEventBytes), send(deps));
   app.get('/health', (_request, response) => {
     const timestamp = new Date(deps.clock.now()).toISOString();
+    closeWhenDraining(response, deps);
     response.json({ status: 'healthy', timestamp, service: 'kinesis-producer' });
   });
   app.get('/ready', (_request, response) => {
     const report = deps.readiness();
+    closeWhenDraining(response, deps);
     response.status(report.ok ? 200 : 503).json(report);
   });
   app.all('/send', notAllowed('POST'));
@@ -55,7 +51,8 @@ function notAllowed(allow: string): RequestHandler {
 }
 
 /** Turns whatever a handler threw into a problem document; what is nobody's business is logged, not sent. */
-function answerProblem({ log, metrics, maxEventBytes }: AppDeps): ErrorRequestHandler {
+function answerProblem(deps: AppDeps): ErrorRequestHandler {
+  const { log, metrics, maxEventBytes } = deps;
   return (error, request, response, next) => {
     const requestId = newRequestId();
     const problem = toProblem(error, maxEventBytes);
@@ -66,6 +63,7 @@ function answerProblem({ log, metrics, maxEventBytes }: AppDeps): ErrorRequestHa
     if ('retryAfterSeconds' in known) response.setHeader('retry-after', String(known.retryAfterSeconds));
     // The rest of a body that nobody will read must not be taken for the next request.
     if (!request.complete) response.setHeader('connection', 'close');
+    closeWhenDraining(response, deps);
     response.statusCode = known.status;
     response.setHeader('content-type', 'application/problem+json; charset=utf-8');
     response.end(`${problemDocument(problem, requestId)}\n`);

@@ -1,4 +1,4 @@
-import type { RequestHandler } from 'express';
+import type { RequestHandler, Response } from 'express';
 import type { Clock } from '../../shared/clock.ts';
 import { InvalidEventError } from '../../shared/errors.ts';
 import { enrichEvent, type IncomingEvent, parseEvent } from '../../shared/event.ts';
@@ -11,6 +11,8 @@ import { HttpProblem } from './problems.ts';
 
 export interface SendDeps {
   batcher: { submit(partitionKey: string, data: Uint8Array): Promise<StoredPosition> };
+  /** True from the first signal on: a connection is closed with its next answer. */
+  draining: () => boolean;
   clock: Clock;
   metrics: ProducerMetrics;
 }
@@ -19,7 +21,8 @@ export interface SendDeps {
 const IDEMPOTENCY_KEY = /^(?:"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,255})"|([\x21\x23-\x7e]{1,255}))$/;
 
 /** `POST /send`: checks, enriches and stores one event, and answers once Kinesis has it. */
-export function send({ batcher, clock, metrics }: SendDeps): RequestHandler {
+export function send(deps: SendDeps): RequestHandler {
+  const { batcher, clock, metrics } = deps;
   return async (request, response) => {
     const startedAt = clock.monotonic();
     const event = toEvent(parseBody(request));
@@ -37,10 +40,16 @@ export function send({ batcher, clock, metrics }: SendDeps): RequestHandler {
     metrics.requestSeconds.observe((clock.monotonic() - startedAt) / 1000);
     const position = JSON.stringify({ shard_id: shardId, sequence_number: sequenceNumber });
     const body = `{"status":"sent","payload":${data.toString()},"kinesis_response":${position}}\n`;
+    closeWhenDraining(response, deps);
     response.statusCode = 200;
     response.setHeader('content-type', 'application/json; charset=utf-8');
     response.end(body);
   };
+}
+
+/** Decided with the answer, not with the request: the signal may come in between. */
+export function closeWhenDraining(response: Response, { draining }: Pick<SendDeps, 'draining'>): void {
+  if (draining()) response.setHeader('connection', 'close');
 }
 
 function toEvent(value: unknown): IncomingEvent {

@@ -1,0 +1,122 @@
+import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { PROBLEMS } from '../services/producer/http/problems.ts';
+
+const run = promisify(execFile);
+
+const FORBIDDEN = [
+  ['shared', '../producer/config.ts'],
+  ['shared', '../testkit/stack.ts'],
+  ['detectors', '../consumer/record.ts'],
+  ['detectors', 'node:fs'],
+  ['producer', '../consumer/config.ts'],
+  ['producer/http', '../../detectors/registry.ts'],
+  ['producer', '../testkit/stack.ts'],
+  ['consumer', '../producer/config.ts'],
+  ['consumer/sinks', '../../producer/errors.ts'],
+  ['testkit', '../producer/errors.ts'],
+] as const;
+const ALLOWED = [
+  ['producer/http', '../../shared/clock.ts'],
+  ['consumer', '../detectors/registry.ts'],
+  ['testkit', '../shared/clock.ts'],
+  ['shared/kcl', '../errors.ts'],
+] as const;
+
+describe('the house', () => {
+  it('does not let a folder import what docs/architecture.md forbids', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'house-'));
+    const probe = async (path: string, specifier: string) => {
+      await mkdir(join(folder, dirname(path)), { recursive: true });
+      await writeFile(join(folder, path), `export * from '${specifier}';\n`);
+    };
+    await copyFile('biome.json', join(folder, 'biome.json'));
+    for (const [i, [at, specifier]] of FORBIDDEN.entries())
+      await probe(`services/${at}/forbidden${i}.ts`, specifier);
+    for (const [i, [at, specifier]] of ALLOWED.entries())
+      await probe(`services/${at}/allowed${i}.ts`, specifier);
+    const biome = resolve('node_modules/.bin/biome');
+    const args = [
+      'lint',
+      '--vcs-enabled=false',
+      '--colors=off',
+      '--max-diagnostics=100',
+      '--only=style/noRestrictedImports',
+      '.',
+    ];
+    const { stderr, stdout } = await run(biome, args, { cwd: folder }).catch((error) => error);
+    await rm(folder, { recursive: true });
+    const found = new Set(
+      [...`${stdout}${stderr}`.matchAll(/(services\/\S+\.ts):\d+:\d+ lint\/style\/noRestrictedImports/g)].map(
+        ([, path]) => path,
+      ),
+    );
+    expect([...found].sort()).toEqual(FORBIDDEN.map(([at], i) => `services/${at}/forbidden${i}.ts`).sort());
+  });
+
+  it('has a lock file that names every optional platform package, so that npm ci works anywhere', () => {
+    const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8')) as {
+      packages: Record<string, { optionalDependencies?: Record<string, string>; resolved?: string }>;
+    };
+    const paths = Object.keys(packages);
+    for (const [path, { optionalDependencies = {}, resolved }] of Object.entries(packages)) {
+      expect(resolved, `${path} names a registry`).toBeUndefined();
+      for (const name of Object.keys(optionalDependencies)) {
+        expect(
+          paths.some((p) => p.endsWith(`node_modules/${name}`)),
+          `${name} is missing: npm run lock`,
+        ).toBe(true);
+      }
+    }
+  });
+
+  it('has fresh generated references', async () => {
+    await run(process.execPath, ['scripts/docs.ts', '--check']);
+  });
+
+  it('documents every problem of the HTTP API', () => {
+    const page = readFileSync('docs/reference/http.md', 'utf8');
+    const documented = [...page.matchAll(/^\| (\d{3}) +\| `([a-z-]+)` +\|/gm)].map(([, status, code]) => [
+      code,
+      Number(status),
+    ]);
+    expect(documented.sort()).toEqual(
+      Object.entries(PROBLEMS)
+        .map(([code, { status }]) => [code, status])
+        .sort(),
+    );
+  });
+
+  it('has an architecture page whose paths exist', () => {
+    const page = readFileSync('docs/architecture.md', 'utf8');
+    const paths = [...page.matchAll(/`((?:services|local|tests|bench|scripts|docs)\/[\w./-]*)`/g)].map(
+      ([, path = '']) => path,
+    );
+    expect(paths.length).toBeGreaterThan(20);
+    for (const path of paths) {
+      if (path.endsWith('/')) expect(readdirSync(path).length, path).toBeGreaterThan(0);
+      else expect(readFileSync(path, 'utf8').length, path).toBeGreaterThan(0);
+    }
+  });
+
+  it('builds bundles that start without node_modules', async () => {
+    await run(process.execPath, ['scripts/build.ts']);
+    const folder = await mkdtemp(join(tmpdir(), 'bundle-'));
+    for (const service of readdirSync('dist')) {
+      const copy = join(folder, `${service}.mjs`);
+      await copyFile(`dist/${service}/main.js`, copy);
+      // A bad configuration is the quickest way to see that all of it loads.
+      const started = run(process.execPath, [copy], { env: { ADMIN_PORT: 'x' } });
+      await expect(started).rejects.toMatchObject({
+        code: 78,
+        stderr: expect.stringContaining('ADMIN_PORT'),
+      });
+    }
+    await rm(folder, { recursive: true });
+  });
+});
