@@ -1,0 +1,117 @@
+import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import pLimit from 'p-limit';
+import { pino } from 'pino';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
+import { createDynamoDBClient } from '../../shared/aws.ts';
+import { systemClock as clock } from '../../shared/clock.ts';
+import type { Row } from '../../shared/kcl/lease-row.ts';
+import { createRegistry } from '../../shared/metrics.ts';
+import { EMULATOR_CREDENTIALS } from '../../testkit/emulators.ts';
+import { type FaultProxy, startFaultProxy } from '../../testkit/fault-proxy.ts';
+import { TestStack } from '../../testkit/stack.ts';
+import { StoppedError } from '../errors.ts';
+import { createConsumerMetrics } from '../metrics.ts';
+import { BatchWriter } from './batch-writer.ts';
+
+let proxy: FaultProxy;
+let stack: TestStack;
+let client: DynamoDBClient;
+let writer: BatchWriter;
+const registry = createRegistry('test');
+const metrics = createConsumerMetrics(registry);
+
+beforeAll(async () => {
+  proxy = await startFaultProxy(inject('dynamodbEndpoint'));
+  client = createDynamoDBClient({
+    region: 'us-east-1',
+    credentials: EMULATOR_CREDENTIALS,
+    dynamodbEndpoint: proxy.endpoint,
+    maxAttempts: 1,
+  });
+});
+afterAll(async () => {
+  client.destroy();
+  await proxy.stop();
+});
+
+beforeEach(async () => {
+  proxy.plan('BatchWriteItem');
+  stack = await TestStack.create({
+    kinesis: inject('kinesisEndpoint'),
+    dynamodb: inject('dynamodbEndpoint'),
+  });
+  writer = new BatchWriter({
+    client,
+    table: stack.resources.recordsTable,
+    limit: pLimit(4),
+    clock,
+    random: () => 0.01,
+    log: pino({ level: 'silent' }),
+    metrics,
+  });
+});
+afterEach(() => stack.close());
+
+const rows = (count: number): Row[] =>
+  Array.from({ length: count }, (_, n) => ({ id: { S: `id-${n}` }, n: { N: String(n) } }));
+const write = (items: Row[], signal = new AbortController().signal) => writer.write(items, signal, () => {});
+const storedIds = async () => (await stack.records()).map((item) => String(item.id)).sort();
+
+describe('the batch writer', () => {
+  it('writes in calls of 25', async () => {
+    const before = proxy.operations.length;
+    expect(await write(rows(60))).toEqual([]);
+    expect(proxy.operations.slice(before)).toEqual(Array(3).fill('BatchWriteItem'));
+    expect(await stack.countRecords()).toBe(60);
+  });
+
+  it.each([
+    ['unprocessed items', { kind: 'unprocessed', n: 7 }],
+    ['nothing processed', { kind: 'unprocessed', n: 1 }],
+    ['throttles', { kind: 'error', status: 400, type: 'ProvisionedThroughputExceededException' }],
+    ['internal errors', { kind: 'error', status: 500, type: 'InternalServerError' }],
+    ['no access for now', { kind: 'error', status: 400, type: 'AccessDeniedException' }],
+    ['broken connections', { kind: 'reset' }],
+    ['lost answers', { kind: 'lost-answer' }],
+    ['slow answers', { kind: 'latency', ms: 50 }],
+  ] as const)('stores every row through %s', async (_, fault) => {
+    proxy.plan('BatchWriteItem', fault, fault, fault);
+    expect(await write(rows(40))).toEqual([]);
+    expect(await storedIds()).toEqual(
+      rows(40)
+        .map((row) => String(row.id?.S))
+        .sort(),
+    );
+  });
+
+  it('gives back the rows that DynamoDB will never take, and stores the others', async () => {
+    const items = rows(50);
+    items[13] = { id: { S: 'id-13' }, pad: { S: 'x'.repeat(410_000) } };
+    items[41] = { id: { S: '' } };
+    const refused = await write(items);
+    expect(refused.map(({ row }) => row.id?.S).sort()).toEqual(['', 'id-13']);
+    expect(refused[0]?.error.name).toBe('ValidationException');
+    expect(await stack.countRecords()).toBe(48);
+  });
+
+  it('goes on for as long as the store is down, and counts why', async () => {
+    const down = Array.from(
+      { length: 8 },
+      () => ({ kind: 'error', status: 503, type: 'ServiceUnavailable' }) as const,
+    );
+    proxy.plan('BatchWriteItem', ...down);
+    await write(rows(1));
+    expect(await stack.countRecords()).toBe(1);
+    expect(await registry.metrics()).toMatch(
+      /weir_consumer_write_retries_total\{reason="error",[^}]*\} (8|9|\d\d)/,
+    );
+  });
+
+  it('gives up when it is told to, without a word too much', async () => {
+    const stop = new AbortController();
+    proxy.plan('BatchWriteItem', ...Array(50).fill({ kind: 'reset' }));
+    const writing = write(rows(1), stop.signal);
+    setTimeout(() => stop.abort(), 30);
+    await expect(writing).rejects.toBeInstanceOf(StoppedError);
+  });
+});
