@@ -37,6 +37,8 @@ export class ShardConsumer {
   /** The last record that is done with but not yet in the lease. */
   #done: Checkpoint | undefined;
   #checkpointedAt: number;
+  /** Failures since the last slice that went through. */
+  #failures = 0;
 
   constructor(deps: ShardConsumerDeps, held: HeldLease, progress: () => void) {
     this.#deps = deps;
@@ -55,17 +57,17 @@ export class ShardConsumer {
     const abort = AbortSignal.any([this.#held.lost, force]);
     const fetching = AbortSignal.any([abort, stopping]);
     try {
-      for (let attempt = 0; !fetching.aborted; attempt++) {
+      while (!fetching.aborted) {
         try {
           if (await this.#consume(fetching, abort)) return 'ended';
         } catch (error) {
           if (error instanceof LeaseLostError) return 'lost';
           if (error instanceof StoppedError) break;
           log.error(
-            { err: error, shardId, attempt },
+            { err: error, shardId, failures: this.#failures },
             'processing a shard failed; it starts over from its checkpoint',
           );
-          await clock.sleep(fullJitter(attempt, BACKOFF, random), fetching);
+          await clock.sleep(fullJitter(this.#failures++, BACKOFF, random), fetching);
         }
       }
       return await this.#giveBack();
@@ -96,6 +98,7 @@ export class ShardConsumer {
     for (let i = 0; i < records.length && !fetching.aborted; i += SLICE_RECORDS) {
       const slice = records.slice(i, i + SLICE_RECORDS);
       await this.#deps.pipeline.process(slice, abort, this.#progress);
+      this.#failures = 0;
       const last = slice.at(-1);
       if (last) this.#done = { sequenceNumber: last.sequenceNumber, subSequenceNumber: 0 };
       await this.#checkpointIfDue();
