@@ -1,10 +1,12 @@
 /** `npm run bench -- <name> [--json]`: runs one benchmark. */
 import { cpus } from 'node:os';
 import { benchPipeline } from './pipeline.ts';
+import { benchProducer } from './producer.ts';
 import type { BenchCase } from './report.ts';
 
 const BENCHMARKS: Readonly<Record<string, () => Promise<BenchCase[]>>> = {
   pipeline: benchPipeline,
+  producer: benchProducer,
 };
 
 const [name = '', ...flags] = process.argv.slice(2);

@@ -29,3 +29,9 @@ export async function measure(
     cpuSecondsPer10k: (cpuSeconds / events) * 10_000,
   };
 }
+
+/** The value below which `share` of the samples lie; sorts them in place. */
+export function percentile(samples: number[], share: number): number {
+  samples.sort((a, b) => a - b);
+  return samples[Math.min(samples.length - 1, Math.floor(samples.length * share))] ?? Number.NaN;
+}
