@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { commonEnv, type EnvShape, integer, parsed, port } from '../shared/config.ts';
+import { commonEnv, type EnvShape, integer, oneOf, parsed, port } from '../shared/config.ts';
 
 /** Kinesis takes 1 MiB a record, partition key and enrichment included. */
 const MAX_EVENT_BYTES = 1_000_000;
@@ -13,16 +13,24 @@ export const producerEnv = {
     min: 1_024,
     max: MAX_EVENT_BYTES,
   }),
-  EVENT_DEADLINE_MS: integer('Time within which an event is stored or its caller told that it was not.', {
-    default: 5_000,
-    min: 100,
-    max: 60_000,
-  }),
+  EVENT_DEADLINE_MS: integer(
+    'Time after which an event is not sent again; its caller knows at most `PUT_TIMEOUT_MS` later.',
+    {
+      default: 5_000,
+      min: 100,
+      max: 60_000,
+    },
+  ),
   LINGER_MS: integer('Longest time an event waits for company while a PutRecords call is in flight.', {
     default: 5,
     max: 1_000,
   }),
   MAX_IN_FLIGHT_CALLS: integer('PutRecords calls in flight at once.', { default: 4, min: 1, max: 64 }),
+  SOURCE_ORDER: oneOf(
+    'Order of the events of a source. `relaxed`: one posted after the answer to another comes after it. `strict`: also those that wait for their answers together, at the price of one event of a source a PutRecords call.',
+    ['relaxed', 'strict'],
+    'relaxed',
+  ),
   BUFFER_MAX_BYTES: integer('Events that may wait for Kinesis, in bytes; more are answered 503.', {
     default: 33_554_432,
     min: 1_048_576,

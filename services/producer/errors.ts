@@ -11,3 +11,10 @@ export class NotStoredError extends WeirError {
     super(code, message, { retryable: true, cause });
   }
 }
+
+/** An event makes a record that Kinesis does not take. Never retryable: the bytes won't change. */
+export class RecordTooLargeError extends WeirError {
+  constructor(bytes: number, limit: number) {
+    super('record-too-large', `a record of ${bytes} bytes is over the ${limit} that Kinesis takes`);
+  }
+}

@@ -17,6 +17,12 @@ const REQUEST_TIMEOUT_MS = 15_000;
 const HEADERS_TIMEOUT_MS = 10_000;
 /** Longer than the idle time of an AWS load balancer (60 s), which must be the one that closes first. */
 const KEEP_ALIVE_TIMEOUT_MS = 65_000;
+/** How often those two times are looked at; Node's default is 30 s, which would treble them. */
+const CONNECTIONS_CHECK_MS = 2_000;
+/** What is over the time in which every accepted event is answered, at a stop. */
+const STOP_MARGIN_MS = 1_000;
+/** Share of the shutdown time for the requests in hand; the rest is for the steps after it. */
+const GRACE_SHARE = 0.8;
 
 await runService('producer', producerEnv, async ({ config, log, registry, shutdown }) => {
   const metrics = createProducerMetrics(registry);
@@ -29,6 +35,7 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
   const batcher = new Batcher({
     sink,
     limits: {
+      sourceOrder: config.SOURCE_ORDER,
       lingerMs: config.LINGER_MS,
       maxInFlightCalls: config.MAX_IN_FLIGHT_CALLS,
       eventDeadlineMs: config.EVENT_DEADLINE_MS,
@@ -57,6 +64,7 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
       requestTimeout: REQUEST_TIMEOUT_MS,
       headersTimeout: HEADERS_TIMEOUT_MS,
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+      connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
     },
     app,
   );
@@ -69,12 +77,22 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
   const adminPort = await listen(admin, config.ADMIN_PORT, config.HOST);
   const port = await listen(server, config.PORT, config.HOST);
   const probing = readiness.probe(() => sink.check(), clock, log);
+  let notStoredBefore = 0;
   shutdown.add('HTTP server', async () => {
+    notStoredBefore = batcher.notStored;
     readiness.drain();
+    // By then every accepted event is answered: who still holds a connection is slowly sending a request.
+    const graceMs = Math.min(
+      config.EVENT_DEADLINE_MS + config.PUT_TIMEOUT_MS + STOP_MARGIN_MS,
+      config.SHUTDOWN_TIMEOUT_MS * GRACE_SHARE,
+    );
+    const cut = setTimeout(() => server.closeAllConnections(), graceMs);
     await close(server);
+    clearTimeout(cut);
   });
   shutdown.add('buffer', async () => {
-    const left = await batcher.drain();
+    await batcher.drain();
+    const left = batcher.notStored - notStoredBefore;
     if (left > 0) throw new WeirError('events-left', `${left} events could not be stored before the stop`);
   });
   shutdown.add('admin server', () => close(admin));

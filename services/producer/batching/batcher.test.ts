@@ -7,9 +7,10 @@ import { NotStoredError } from '../errors.ts';
 import { createProducerMetrics } from '../metrics.ts';
 import { type PutOutcome, type Sink, SinkError, type SinkFailure, type SinkRecord } from '../sink/sink.ts';
 import { Batcher, type BatcherLimits } from './batcher.ts';
-import { MAX_CALL_BYTES, MAX_CALL_RECORDS } from './policy.ts';
+import { MAX_CALL_BYTES, MAX_CALL_RECORDS, MAX_RECORD_BYTES } from './policy.ts';
 
 const LIMITS: BatcherLimits = {
+  sourceOrder: 'relaxed',
   lingerMs: 2,
   maxInFlightCalls: 4,
   eventDeadlineMs: 2_000,
@@ -60,13 +61,17 @@ class ScriptedKinesis implements Sink {
   }
 }
 
-function batcherOn(sink: Sink, limits: Partial<BatcherLimits> = {}): Batcher {
+function batcherOn(
+  sink: Sink,
+  limits: Partial<BatcherLimits> = {},
+  log = pino({ level: 'silent' }),
+): Batcher {
   return new Batcher({
     sink,
     limits: { ...LIMITS, ...limits },
     clock: systemClock,
     random: () => 0.01,
-    log: pino({ level: 'silent' }),
+    log,
     metrics: createProducerMetrics(createRegistry('test')),
   });
 }
@@ -135,7 +140,8 @@ describe('the batcher', () => {
     await expect(batcher.submit('late', Buffer.from('x'))).rejects.toMatchObject({ code: 'draining' });
     const settled = await Promise.allSettled(answers);
     expect(settled.map((s) => s.status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
-    expect(await drained).toBe(1);
+    await drained;
+    expect(batcher.notStored).toBe(1);
   });
 
   it('keeps the order of each key and loses nothing, whatever fails', async () => {
@@ -203,6 +209,90 @@ describe('the batcher', () => {
       ),
       { numRuns: 40 },
     );
+  });
+
+  it('in strict order stores each event once, in the order of its source, whichever records of a call fail', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 2, maxLength: 60 }),
+        fc.array(fc.constantFrom('stored', 'stored', 'throttled', 'unavailable' as const), {
+          minLength: 1,
+          maxLength: 40,
+        }),
+        async (keys, faults) => {
+          let attempt = 0;
+          const kinesis = new ScriptedKinesis(
+            () => (attempt < 60 ? faults[attempt++ % faults.length]! : 'stored') as 'stored',
+            (call) => 1 + (call % 4),
+          );
+          const batcher = batcherOn(kinesis, {
+            sourceOrder: 'strict',
+            eventDeadlineMs: 10_000,
+            lingerMs: 0,
+          });
+          const positions = await Promise.all(
+            keys.map((key, i) => batcher.submit(`k${key}`, Buffer.from(`${i}`))),
+          );
+          for (const key of [0, 1, 2, 3]) {
+            const sent = keys.flatMap((k, i) => (k === key ? [`${i}`] : []));
+            expect(kinesis.stored.filter((r) => r.key === `k${key}`).map((r) => r.text)).toEqual(sent);
+          }
+          // And each caller was told the place of its own event.
+          const told = positions.map(
+            ({ sequenceNumber }) => kinesis.stored[Number(sequenceNumber) - 1]!.text,
+          );
+          expect(told).toEqual(keys.map((_, i) => `${i}`));
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  it('sends again only what failed, and the rest of the call is answered meanwhile', async () => {
+    const kinesis = new ScriptedKinesis(({ partitionKey }, call) =>
+      partitionKey === 'b' && call === 0 ? 'throttled' : 'stored',
+    );
+    const batcher = batcherOn(kinesis);
+    const order: string[] = [];
+    await Promise.all(
+      ['a', 'b', 'c'].map(async (key) => {
+        await batcher.submit(key, Buffer.from(key));
+        order.push(key);
+      }),
+    );
+    expect(kinesis.calls.map((call) => call.map((r) => r.partitionKey))).toEqual([['a', 'b', 'c'], ['b']]);
+    expect(order).toEqual(['a', 'c', 'b']);
+  });
+
+  it('refuses a record that would fail the whole call, and the events of others in it', async () => {
+    const kinesis = new ScriptedKinesis();
+    const batcher = batcherOn(kinesis);
+    const tooLarge = batcher.submit('key', Buffer.alloc(MAX_RECORD_BYTES - 2));
+    await expect(tooLarge).rejects.toMatchObject({ code: 'record-too-large', retryable: false });
+    await expect(batcher.submit('key', Buffer.alloc(MAX_RECORD_BYTES - 3))).resolves.toBeDefined();
+    expect(kinesis.calls).toHaveLength(1);
+  });
+
+  it('does not fill the log while Kinesis is down', async () => {
+    const lines: string[] = [];
+    let calls = 0;
+    const down: Sink = {
+      put: async () => {
+        calls++;
+        throw new SinkError('unavailable', 'connection refused');
+      },
+    };
+    const batcher = batcherOn(
+      down,
+      { eventDeadlineMs: 300 },
+      pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) }),
+    );
+    const refused = Array.from({ length: 10 }, (_, i) => batcher.submit(`k${i}`, Buffer.from('x')));
+    expect((await Promise.allSettled(refused)).every((r) => r.status === 'rejected')).toBe(true);
+    expect(calls).toBeGreaterThan(3);
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toContain('connection refused');
+    expect(batcher.notStored).toBe(10);
   });
 
   it('never lets a caller hang when Kinesis lies about how many records it took', async () => {

@@ -1,7 +1,7 @@
 import { type BackoffOptions, fullJitter, type Random } from '../../shared/backoff.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/log.ts';
-import { NotStoredError } from '../errors.ts';
+import { NotStoredError, RecordTooLargeError } from '../errors.ts';
 import type { ProducerMetrics } from '../metrics.ts';
 import {
   type PutOutcome,
@@ -11,11 +11,14 @@ import {
   type StoredPosition,
 } from '../sink/sink.ts';
 import { Lanes, type Queued } from './lanes.ts';
-import { type BatchLimits, decide } from './policy.ts';
+import { type BatchLimits, decide, MAX_RECORD_BYTES, recordsPerKey, type SourceOrder } from './policy.ts';
 
 const BACKOFF: BackoffOptions = { baseMs: 50, maxMs: 1_000 };
+/** At most one line about failed calls in this time: while Kinesis is down there are dozens a second. */
+const LOG_INTERVAL_MS = 5_000;
 
 export interface BatcherLimits extends BatchLimits {
+  sourceOrder: SourceOrder;
   /** Time from acceptance after which an event is not sent again, in ms. */
   eventDeadlineMs: number;
   bufferMaxBytes: number;
@@ -50,12 +53,14 @@ interface Pending extends Queued {
  */
 export class Batcher {
   readonly #deps: BatcherDeps;
-  readonly #lanes = new Lanes<Pending>();
+  readonly #lanes: Lanes<Pending>;
   #inFlightCalls = 0;
   #records = 0;
   #bytes = 0;
   #draining = false;
-  #failedWhileDraining = 0;
+  #notStored = 0;
+  #failedCalls = 0;
+  #lastLogAt = Number.NEGATIVE_INFINITY;
   /** Why a record that never got its turn waited: its key's predecessors, or all calls, failed like this. */
   #recentFailure: SinkFailure | undefined;
   #pumpQueued = false;
@@ -64,6 +69,7 @@ export class Batcher {
 
   constructor(deps: BatcherDeps) {
     this.#deps = deps;
+    this.#lanes = new Lanes(recordsPerKey(deps.limits.sourceOrder));
   }
 
   /** Events accepted and not yet answered. */
@@ -76,16 +82,23 @@ export class Batcher {
   get inFlightCalls(): number {
     return this.#inFlightCalls;
   }
+  /** Events that were accepted and could not be stored, ever; their callers were told. */
+  get notStored(): number {
+    return this.#notStored;
+  }
 
   /**
-   * @param partitionKey records of one key reach Kinesis in the order of these calls.
+   * @param partitionKey records of one key reach Kinesis in the order of these calls, as far as
+   *   `limits.sourceOrder` says.
    * @returns where Kinesis stored the record.
    * @throws NotStoredError `buffer-full` or `draining` when it was not taken; `throttled` or `sink-unavailable`
    *   when Kinesis did not take it in time.
+   * @throws RecordTooLargeError when Kinesis would never take it.
    */
   submit(partitionKey: string, data: Uint8Array): Promise<StoredPosition> {
     const { limits, clock } = this.#deps;
     const bytes = data.byteLength + Buffer.byteLength(partitionKey);
+    if (bytes > MAX_RECORD_BYTES) return Promise.reject(new RecordTooLargeError(bytes, MAX_RECORD_BYTES));
     if (this.#draining) return Promise.reject(new NotStoredError('draining', 'the producer is stopping'));
     if (this.#records >= limits.bufferMaxRecords || this.#bytes + bytes > limits.bufferMaxBytes) {
       return Promise.reject(new NotStoredError('buffer-full', 'too many events wait for Kinesis'));
@@ -112,18 +125,14 @@ export class Batcher {
   /**
    * Takes nothing more, sends what is there without waiting for company, and ends when every caller is answered,
    * which the events' deadline bounds.
-   *
-   * @returns how many events could not be stored since; their callers know.
    */
-  async drain(): Promise<number> {
+  async drain(): Promise<void> {
     this.#draining = true;
     this.#pump();
-    if (this.#records > 0) {
-      await new Promise<void>((resolve) => {
-        this.#onEmpty = resolve;
-      });
-    }
-    return this.#failedWhileDraining;
+    if (this.#records === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#onEmpty = resolve;
+    });
   }
 
   /** At the end of this turn of the event loop, so that all requests that came in with it go in one call. */
@@ -188,15 +197,24 @@ export class Batcher {
 
   /** Never throws: a call that failed as a whole is one in which every record failed. */
   async #put(records: readonly Pending[]): Promise<PutOutcome[]> {
-    const { sink, log, metrics } = this.#deps;
+    const { sink, metrics } = this.#deps;
     try {
       return await sink.put(records);
     } catch (error) {
       const failure: SinkFailure = error instanceof SinkError ? error.failure : 'rejected';
       metrics.callErrors.inc({ reason: failure });
-      log.warn({ err: error, records: records.length }, 'a PutRecords call failed');
+      this.#logFailedCall(error);
       return records.map(() => ({ failure }));
     }
+  }
+
+  #logFailedCall(error: unknown): void {
+    const { clock, log } = this.#deps;
+    this.#failedCalls++;
+    if (clock.monotonic() - this.#lastLogAt < LOG_INTERVAL_MS) return;
+    log.warn({ err: error, calls: this.#failedCalls }, 'PutRecords calls failed');
+    this.#failedCalls = 0;
+    this.#lastLogAt = clock.monotonic();
   }
 
   /** Answers who can be answered. @returns the records to send again, by key, in order. */
@@ -250,7 +268,7 @@ export class Batcher {
   }
 
   #fail(record: Pending): void {
-    if (this.#draining) this.#failedWhileDraining++;
+    this.#notStored++;
     this.#forget(record);
     record.reject(
       (record.failure ?? this.#recentFailure) === 'throttled'

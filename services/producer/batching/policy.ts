@@ -1,11 +1,30 @@
 /** PutRecords takes 500 records and 5 MiB a call, partition keys included (API reference, PutRecords). */
 export const MAX_CALL_RECORDS = 500;
 export const MAX_CALL_BYTES = 5 * 1024 * 1024;
+/**
+ * The largest record we send, partition key included: what every stream takes. One larger than a stream takes
+ * fails the whole call, with the events of everybody else in it, so it has to be refused before it is queued.
+ */
+export const MAX_RECORD_BYTES = 1024 * 1024;
 
 /** What the batcher may do; see `config.ts` for what each means. */
 export interface BatchLimits {
   lingerMs: number;
   maxInFlightCalls: number;
+}
+
+/**
+ * What of a source's order is kept.
+ * - `strict`: events of a source are stored in the order they were accepted, whatever fails. PutRecords may take
+ *   a record after refusing an earlier one, so a call carries one event of a source.
+ * - `relaxed`: an event that was posted after the answer to another one is stored after it. Events of a source
+ *   that wait for their answers at the same time share a call, and a partial failure may swap them.
+ */
+export type SourceOrder = 'strict' | 'relaxed';
+
+/** How many records of one partition key a call may carry. */
+export function recordsPerKey(order: SourceOrder): number {
+  return order === 'strict' ? 1 : MAX_CALL_RECORDS;
 }
 
 /** What is there to send, and what is under way. */

@@ -1,13 +1,14 @@
+import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { pino } from 'pino';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../shared/clock.ts';
 import { isUuid } from '../../shared/ids.ts';
 import { createRegistry } from '../../shared/metrics.ts';
 import { close } from '../../shared/server.ts';
-import { NotStoredError } from '../errors.ts';
+import { NotStoredError, RecordTooLargeError } from '../errors.ts';
 import { createProducerMetrics } from '../metrics.ts';
 import { type AppDeps, buildApp } from './app.ts';
 
@@ -18,31 +19,39 @@ let server: Server;
 let url: string;
 let submitted: { key: string; event: Record<string, unknown> }[];
 let refusal: Error | undefined;
+let onSubmit: () => void;
+let draining: boolean;
 let logged: string[];
 let registry: ReturnType<typeof createRegistry>;
 
 beforeEach(async () => {
   submitted = [];
   refusal = undefined;
+  onSubmit = () => {};
+  draining = false;
   logged = [];
   registry = createRegistry('test');
   const deps: AppDeps = {
     batcher: {
       submit: async (key, data) => {
+        onSubmit();
         if (refusal) throw refusal;
         submitted.push({ key, event: JSON.parse(Buffer.from(data).toString()) });
         return { shardId: 'shardId-000000000001', sequenceNumber: '496' };
       },
     },
     readiness: () => ({ ok: true, status: 'ready', buffered_records: 0, buffered_bytes: 0 }),
-    draining: () => false,
+    draining: () => draining,
     clock: systemClock,
     log: pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) }),
     metrics: createProducerMetrics(registry),
     maxEventBytes: MAX_EVENT_BYTES,
     trustProxy: false,
   };
-  server = createServer(buildApp(deps));
+  const app = buildApp(deps);
+  // As it is in a pod: express is less talkative in tests.
+  app.set('env', 'production');
+  server = createServer(app);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 });
@@ -51,6 +60,12 @@ afterEach(async () => {
   server.closeAllConnections();
   await close(server);
 });
+
+function connections(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.getConnections((error, count) => (error ? reject(error) : resolve(count)));
+  });
+}
 
 function post(
   body: string | Uint8Array<ArrayBuffer>,
@@ -193,6 +208,14 @@ describe('POST /send', () => {
     );
   });
 
+  it('refuses an event that grows over what a record may have', async () => {
+    refusal = new RecordTooLargeError(1_100_000, 1_048_576);
+    expect(await problem(await post(JSON.stringify(EVENT)))).toMatchObject({
+      status: 413,
+      code: 'body-too-large',
+    });
+  });
+
   it('tells a client nothing of an error of our own, and logs it with the id that the client got', async () => {
     refusal = new Error('secret of ours');
     const document = await problem(await post(JSON.stringify(EVENT)));
@@ -216,6 +239,62 @@ describe('the rest of the API', () => {
     const get = await fetch(`${url}/send`);
     expect(get.headers.get('allow')).toBe('POST');
     expect(await problem(get)).toMatchObject({ status: 405, code: 'method-not-allowed' });
+    const health = await fetch(`${url}/health`, { method: 'DELETE' });
+    expect([health.status, health.headers.get('allow')]).toEqual([405, 'GET, HEAD']);
+    for (const path of ['/send/', '/SEND']) {
+      const other = await fetch(url + path, { method: 'POST', body: '{}' });
+      expect(await problem(other)).toMatchObject({ status: 404 });
+    }
+  });
+
+  it('closes the connection with the answer when the stop came in between', async () => {
+    const kept = await post(JSON.stringify(EVENT));
+    expect(kept.headers.get('connection')).toBe('keep-alive');
+    onSubmit = () => {
+      draining = true;
+    };
+    const last = await post(JSON.stringify(EVENT));
+    expect([last.status, last.headers.get('connection')]).toEqual([200, 'close']);
+  });
+
+  it('measures a body that does not say its length while it comes', async () => {
+    let sent = 0;
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        if (sent++ < 50) controller.enqueue(new Uint8Array(1_000).fill(0x20));
+        else controller.close();
+      },
+    });
+    const request = { method: 'POST', headers: { 'content-type': 'application/json' }, body, duplex: 'half' };
+    const response = await fetch(`${url}/send`, request as RequestInit);
+    expect(await problem(response)).toMatchObject({ status: 413, code: 'body-too-large' });
+  });
+
+  it('writes neither to the log nor to stderr when clients leave in the middle', async () => {
+    // Express's last resort for an error that nobody handled.
+    const written = vi.spyOn(console, 'error').mockImplementation(() => {});
+    for (const part of ['{"amount":', '{"amount":1,"text":"\u001b[31mforged"']) {
+      const socket = connect(Number(new URL(url).port), '127.0.0.1');
+      socket.write(
+        `POST /send HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 900\r\n\r\n${part}`,
+      );
+      await once(server, 'request');
+      socket.destroy();
+      await vi.waitFor(async () => {
+        expect(await connections()).toBe(0);
+      });
+    }
+    expect((await post(JSON.stringify(EVENT))).status).toBe(200);
+    expect([written.mock.calls, logged]).toEqual([[], []]);
+    written.mockRestore();
+  });
+
+  it('keeps control characters of a client out of its log lines', async () => {
+    refusal = new Error('disk\nfull\u001b[31m');
+    await post(JSON.stringify({ ...EVENT, source: 'a\nb\u001b[31m' }));
+    expect(logged).toHaveLength(1);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+    expect(logged[0]!.trimEnd()).not.toMatch(/[\u0000-\u001f]/);
   });
 
   it('closes the connection on a body that it will not read to its end', async () => {

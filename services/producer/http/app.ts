@@ -2,7 +2,7 @@ import express, { type ErrorRequestHandler, type Express, type RequestHandler } 
 import { newRequestId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { TrustedProxies } from '../config.ts';
-import { NotStoredError } from '../errors.ts';
+import { NotStoredError, RecordTooLargeError } from '../errors.ts';
 import type { ReadinessReport } from '../readiness.ts';
 import { readBody, tooLarge } from './body.ts';
 import { HttpProblem, PROBLEMS, problemDocument } from './problems.ts';
@@ -22,6 +22,8 @@ export function buildApp(deps: AppDeps): Express {
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('query parser', false);
+  app.enable('strict routing');
+  app.enable('case sensitive routing');
   app.set('trust proxy', deps.trustProxy);
   app.post('/send', readBody(deps.maxEventBytes), send(deps));
   app.get('/health', (_request, response) => {
@@ -53,12 +55,14 @@ function notAllowed(allow: string): RequestHandler {
 /** Turns whatever a handler threw into a problem document; what is nobody's business is logged, not sent. */
 function answerProblem(deps: AppDeps): ErrorRequestHandler {
   const { log, metrics, maxEventBytes } = deps;
-  return (error, request, response, next) => {
+  // Four parameters are what tells express that this handles errors.
+  return (error, request, response, _next) => {
     const requestId = newRequestId();
     const problem = toProblem(error, maxEventBytes);
     if (request.path === '/send' && request.method === 'POST') metrics.events.inc({ outcome: problem.code });
     if (problem.code === 'internal') log.error({ err: error, requestId }, 'a request failed');
-    if (response.headersSent || request.socket.destroyed) return next(error);
+    // Nobody is there to be told. Not express's last resort, which writes a stack to stderr for each client that leaves.
+    if (response.headersSent || request.socket.destroyed) return void request.socket.destroy();
     const known = PROBLEMS[problem.code];
     if ('retryAfterSeconds' in known) response.setHeader('retry-after', String(known.retryAfterSeconds));
     // The rest of a body that nobody will read must not be taken for the next request.
@@ -74,6 +78,9 @@ function toProblem(error: unknown, maxEventBytes: number): HttpProblem {
   if (error instanceof HttpProblem) return error;
   if (error instanceof NotStoredError)
     return new HttpProblem(error.code, `${error.message}; send it again later`);
+  if (error instanceof RecordTooLargeError) {
+    return new HttpProblem('body-too-large', 'the event, as the stream would carry it, is over 1 MiB');
+  }
   // What express and body-parser throw for a bad request: a status, and a type for each kind.
   const { status, type } = error as { status?: unknown; type?: unknown };
   if (type === 'entity.too.large') return tooLarge(maxEventBytes);
