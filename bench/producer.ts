@@ -7,27 +7,40 @@ import { load } from './load.ts';
 import { type BenchCase, percentile } from './report.ts';
 
 const WARM_UP = 20_000;
-const EVENTS = 100_000;
 /** Clock ticks a second in /proc: 100 on every Linux we know. */
 const TICKS = 100;
 
+interface Setup {
+  /** How long the stub takes for a PutRecords call, in ms. */
+  latencyMs: number;
+  connections: number;
+  sources: number;
+  order: 'relaxed' | 'strict';
+  events: number;
+}
+
+const USUAL: Setup = { latencyMs: 0, connections: 64, sources: 1_000, order: 'relaxed', events: 100_000 };
+/** One busy source at a Kinesis that takes its time: what strict order costs. */
+const ONE_SOURCE: Setup = { ...USUAL, latencyMs: 10, sources: 1, events: 20_000 };
+const SETUPS: Setup[] = [
+  USUAL,
+  { ...USUAL, connections: 256 },
+  { ...USUAL, connections: 256, latencyMs: 10 },
+  ONE_SOURCE,
+  { ...ONE_SOURCE, order: 'strict', events: 1_000 },
+];
+
 /**
- * `POST /send` over loopback against a Kinesis stub that answers at once, or after 10 ms. On Linux the producer has one
- * core for itself, and load and stub share another.
+ * `POST /send` over loopback against a Kinesis stub. On Linux the producer has one core for itself, and load and stub
+ * share another.
  */
 export async function benchProducer(): Promise<BenchCase[]> {
   const cases: BenchCase[] = [];
-  for (const [latencyMs, connections] of [
-    [0, 64],
-    [0, 256],
-    [10, 256],
-  ] as const) {
-    cases.push(await singleEvents(latencyMs, connections));
-  }
+  for (const setup of SETUPS) cases.push(await singleEvents(setup));
   return cases;
 }
 
-async function singleEvents(latencyMs: number, connections: number): Promise<BenchCase> {
+async function singleEvents({ latencyMs, connections, sources, order, events }: Setup): Promise<BenchCase> {
   const { process: stub, ready: stubPort } = await launch({
     name: 'kinesis-stub',
     args: [fileURLToPath(new URL('kinesis-stub.ts', import.meta.url)), String(latencyMs)],
@@ -38,7 +51,7 @@ async function singleEvents(latencyMs: number, connections: number): Promise<Ben
   const producer = await spawnService({
     name: 'producer',
     entry: 'services/producer/main.ts',
-    env: { STREAM_NAME: 'bench', AWS_ENDPOINT_URL_KINESIS: endpoint },
+    env: { STREAM_NAME: 'bench', AWS_ENDPOINT_URL_KINESIS: endpoint, SOURCE_ORDER: order },
   });
   try {
     pin(producer.pid, 0);
@@ -52,25 +65,25 @@ async function singleEvents(latencyMs: number, connections: number): Promise<Ben
         connections,
         requests,
         body: (n) =>
-          `{"source":"sensor-${n % 1000}","amount":${n % 500},"timestamp":"2026-01-02T03:04:05.678Z","unit":"kPa"}`,
+          `{"source":"sensor-${n % sources}","amount":${n % 500},"timestamp":"2026-01-02T03:04:05.678Z","unit":"kPa"}`,
       });
-    await post(WARM_UP);
+    await post(Math.min(WARM_UP, events));
     const before = await counts(endpoint);
     const cpuBefore = cpuSeconds(producer.pid);
-    const { seconds, latencies } = await post(EVENTS);
+    const { seconds, latencies } = await post(events);
     const cpu = cpuSeconds(producer.pid) - cpuBefore;
     const after = await counts(endpoint);
-    if (after.stored - before.stored !== EVENTS)
-      throw new Error(`${after.stored - before.stored} of ${EVENTS} stored`);
+    if (after.stored - before.stored !== events)
+      throw new Error(`${after.stored - before.stored} of ${events} stored`);
     return {
-      name: `single events, ${connections} connections, Kinesis ${latencyMs} ms`,
-      events: EVENTS,
+      name: `single events, ${connections} connections, ${sources} sources, Kinesis ${latencyMs} ms, ${order}`,
+      events,
       seconds,
-      eventsPerSecond: EVENTS / seconds,
-      cpuSecondsPer10k: (cpu / EVENTS) * 10_000,
+      eventsPerSecond: events / seconds,
+      cpuSecondsPer10k: (cpu / events) * 10_000,
       p50Ms: percentile(latencies, 0.5),
       p99Ms: percentile(latencies, 0.99),
-      recordsPerCall: EVENTS / (after.calls - before.calls),
+      recordsPerCall: events / (after.calls - before.calls),
     };
   } finally {
     await producer.stop();
