@@ -192,6 +192,24 @@ describe('the consumer process', () => {
     expect(merged?.parentShardId).toEqual(new Set(['shardId-000000000001', 'shardId-000000000002']));
   });
 
+  it('shares the shards with a second consumer, which takes over at once when the first stops', async () => {
+    const stack = await newStack({ shards: 4 });
+    const first = await stack.start('consumer', FROM_START);
+    const owners = async () => {
+      const found = (await stack.leases()).map((row) => String(row.leaseOwner));
+      return [...new Set(found)].map((owner) => found.filter((other) => other === owner).length);
+    };
+    await vi.waitFor(async () => expect(await owners()).toEqual([4]), 10_000);
+    await stack.start('consumer', FROM_START);
+    await vi.waitFor(async () => expect(await owners()).toEqual([2, 2]), 10_000);
+    await stack.put(events(400));
+    await until(stack, 400);
+    expect(await first.stop()).toEqual({ code: 0, signal: null });
+    await stack.put(events(800).slice(400));
+    // Far less than the 10 s after which a lease would expire.
+    await vi.waitFor(async () => expect(await stack.countRecords()).toBe(800), 5_000);
+  });
+
   it('begins at LATEST, or at a time, when it is told to', async () => {
     const latest = await newStack();
     await latest.put(events(50));

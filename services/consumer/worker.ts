@@ -2,6 +2,7 @@ import type { Clock } from '../shared/clock.ts';
 import { WeirError } from '../shared/errors.ts';
 import type { Lease } from '../shared/kcl/lease-row.ts';
 import type { Logger } from '../shared/log.ts';
+import { planTakes } from './leases/balance.ts';
 import { HeldLease } from './leases/held-lease.ts';
 import { LeaseObserver } from './leases/lease-observer.ts';
 import type { LeaseStore } from './leases/lease-store.ts';
@@ -13,8 +14,11 @@ import { ShardConsumer, type ShardConsumerDeps } from './shard-consumer.ts';
 
 /** How often the stream's shards are listed when nothing ended in the meantime. */
 const SHARD_SYNC_INTERVAL_MS = 30_000;
-/** Pause after an assignment round that failed. */
-const RETRY_MS = 1_000;
+/**
+ * Longest pause between two looks at the lease table: how long a lease that a stopping worker gave back, or that a
+ * new worker is due, may wait. A look is one consistent scan of a few rows.
+ */
+const MAX_ASSIGN_INTERVAL_MS = 1_000;
 
 export interface WorkerDeps {
   workerId: string;
@@ -35,8 +39,8 @@ interface Running {
 }
 
 /**
- * One member of the consumer group. Two loops: `assign` creates missing leases, takes what nobody holds and
- * starts a `ShardConsumer` on each, every third of a lease's time; `renew` keeps what is held.
+ * One member of the consumer group. Two loops: `assign` creates missing leases, gets this worker's share of them and
+ * starts a `ShardConsumer` on each; `renew` keeps what is held.
  */
 export class Worker {
   readonly #deps: WorkerDeps;
@@ -47,6 +51,8 @@ export class Worker {
   readonly #loopsEnd = new AbortController();
   #poke = new AbortController();
   #shardsListedAt = Number.NEGATIVE_INFINITY;
+  /** Keys of the leases that were free at the last round. */
+  #leftOver: ReadonlySet<string> = new Set();
   /** A shard ended since the last round began, or that round failed: leases may be missing. */
   #leasesMissing = true;
   #synced = false;
@@ -101,23 +107,22 @@ export class Worker {
     const { clock, leaseDurationMs, log, progress } = this.#deps;
     while (!this.#stopping.signal.aborted) {
       this.#poke = new AbortController();
-      let pauseMs = leaseDurationMs / 3;
       progress.tick('assign');
       try {
         await this.#assign();
         this.#synced = true;
       } catch (error) {
-        pauseMs = Math.min(pauseMs, RETRY_MS);
         this.#leasesMissing = true;
         log.warn({ err: error }, 'leases could not be assigned; trying again');
       }
-      await clock.sleep(pauseMs, this.#poke.signal);
+      await clock.sleep(Math.min(leaseDurationMs / 3, MAX_ASSIGN_INTERVAL_MS), this.#poke.signal);
     }
     progress.forget('assign');
   }
 
   async #assign(): Promise<void> {
-    const { store, clock, workerId } = this.#deps;
+    const { store, clock, workerId, shard } = this.#deps;
+    const { random } = shard;
     const now = clock.monotonic();
     const listShards = this.#leasesMissing || now - this.#shardsListedAt >= SHARD_SYNC_INTERVAL_MS;
     // Before the leases are read: a shard that ends from here on may not be among them as ended.
@@ -127,14 +132,18 @@ export class Worker {
       leases.push(...(await this.#createMissing(leases)));
       this.#shardsListedAt = now;
     }
-    const free = new Set(this.#observer.observe(leases, now));
-    for (const lease of startable(leases)) {
+    const unheld = new Set(this.#observer.observe(leases, now));
+    const ready = startable(leases);
+    const free = new Set(ready.filter((lease) => unheld.has(lease)));
+    const group = { leases: ready, free, leftOver: this.#leftOver, worker: workerId };
+    for (const lease of planTakes(group, random)) {
       if (this.#stopping.signal.aborted) return;
-      if (!free.has(lease) || this.#running.has(lease.leaseKey)) continue;
+      if (this.#running.has(lease.leaseKey)) continue; // our own, still winding down after it was lost
       const takenAt = clock.monotonic();
       const taken = await store.take(lease, workerId);
       if (taken) this.#run(taken, takenAt);
     }
+    this.#leftOver = new Set(Array.from(free, (lease) => lease.leaseKey));
   }
 
   async #createMissing(leases: readonly Lease[]): Promise<Lease[]> {
