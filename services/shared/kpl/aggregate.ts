@@ -1,0 +1,217 @@
+import { createHash } from 'node:crypto';
+import { type AggregateProblem, Reader } from './reader.ts';
+
+/**
+ * The KPL's aggregated record: many user records in one Kinesis record.
+ *
+ * Layout (amazon-kinesis-producer, aggregation-format.md): the magic bytes, a protobuf message `AggregatedRecord`
+ * {1: partition key table, 2: explicit hash key table, 3: records {1: partition key index, 2: explicit hash key
+ * index, 3: data, 4: tags}}, and the MD5 of that message.
+ */
+const MAGIC = Buffer.from([0xf3, 0x89, 0x9a, 0xc2]);
+const DIGEST_BYTES = 16;
+
+/** Tags of the protobuf fields: number << 3 | wire type (0 varint, 2 length-delimited). */
+const PARTITION_KEY = 0x0a;
+const EXPLICIT_HASH_KEY = 0x12;
+const RECORD = 0x1a;
+const KEY_INDEX = 0x08;
+const HASH_KEY_INDEX = 0x10;
+const DATA = 0x1a;
+
+/** One record of a user, as it goes into an aggregate and comes out of it. */
+export interface UserRecord {
+  partitionKey: string;
+  /** Decimal, 0 to 2^128 - 1; wins over the hash of the partition key. */
+  explicitHashKey?: string | undefined;
+  data: Uint8Array;
+}
+
+/**
+ * Gathers user records and knows at each moment how large the aggregate would be, so that a batcher can fill one up
+ * to a limit exactly.
+ */
+export class Aggregator {
+  readonly #keys = new Map<string, number>();
+  readonly #hashKeys = new Map<string, number>();
+  readonly #records: { key: number; hashKey: number | undefined; data: Uint8Array; size: number }[] = [];
+  #size = MAGIC.length + DIGEST_BYTES;
+
+  get count(): number {
+    return this.#records.length;
+  }
+
+  /** Bytes of the aggregate as it stands. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Bytes of the aggregate if `record` were added. */
+  sizeWith(record: UserRecord): number {
+    const { key, hashKey, added } = this.#place(record);
+    return this.#size + added + messageSize(recordSize(key, hashKey, record.data));
+  }
+
+  add(record: UserRecord): void {
+    const { key, hashKey, added } = this.#place(record);
+    this.#keys.set(record.partitionKey, key);
+    if (record.explicitHashKey !== undefined && hashKey !== undefined) {
+      this.#hashKeys.set(record.explicitHashKey, hashKey);
+    }
+    const size = recordSize(key, hashKey, record.data);
+    this.#records.push({ key, hashKey, data: record.data, size });
+    this.#size += added + messageSize(size);
+  }
+
+  /** The Kinesis record's bytes, in one allocation. */
+  encode(): Buffer {
+    const out = Buffer.allocUnsafe(this.#size);
+    let at = MAGIC.copy(out);
+    for (const key of this.#keys.keys()) at = writeText(out, at, PARTITION_KEY, key);
+    for (const key of this.#hashKeys.keys()) at = writeText(out, at, EXPLICIT_HASH_KEY, key);
+    for (const { key, hashKey, data, size } of this.#records) {
+      out[at++] = RECORD;
+      at = writeVarint(out, at, size);
+      out[at++] = KEY_INDEX;
+      at = writeVarint(out, at, key);
+      if (hashKey !== undefined) {
+        out[at++] = HASH_KEY_INDEX;
+        at = writeVarint(out, at, hashKey);
+      }
+      out[at++] = DATA;
+      at = writeVarint(out, at, data.byteLength);
+      out.set(data, at);
+      at += data.byteLength;
+    }
+    md5(out.subarray(MAGIC.length, at)).copy(out, at);
+    return out;
+  }
+
+  /** Indexes of a record's keys in the tables, and the bytes by which the tables grow. */
+  #place({ partitionKey, explicitHashKey }: UserRecord) {
+    const known = this.#keys.get(partitionKey);
+    let added = known === undefined ? messageSize(Buffer.byteLength(partitionKey)) : 0;
+    if (explicitHashKey === undefined) return { key: known ?? this.#keys.size, hashKey: undefined, added };
+    const knownHash = this.#hashKeys.get(explicitHashKey);
+    if (knownHash === undefined) added += messageSize(Buffer.byteLength(explicitHashKey));
+    return { key: known ?? this.#keys.size, hashKey: knownHash ?? this.#hashKeys.size, added };
+  }
+}
+
+/** What a Kinesis record turned out to be. */
+export type Deaggregated =
+  | { kind: 'aggregate'; records: UserRecord[] }
+  /** Not an aggregate: its bytes are one user's. */
+  | { kind: 'plain' }
+  /** It begins like an aggregate and is none. KCL hands such a record on as a plain one. */
+  | { kind: 'corrupt'; problem: AggregateProblem | 'digest' };
+
+/**
+ * Takes a Kinesis record apart. The data of the user records are views of `bytes`. Nothing in the bytes makes it
+ * allocate more than a small multiple of their length.
+ */
+export function deaggregate(bytes: Uint8Array): Deaggregated {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (buffer.length < MAGIC.length || MAGIC.compare(buffer, 0, MAGIC.length) !== 0) return { kind: 'plain' };
+  const end = buffer.length - DIGEST_BYTES;
+  if (end < MAGIC.length) return { kind: 'corrupt', problem: 'truncated' };
+  const message = buffer.subarray(MAGIC.length, end);
+  if (md5(message).compare(buffer, end) !== 0) return { kind: 'corrupt', problem: 'digest' };
+  const reader = new Reader(message);
+  const records = readAggregate(reader);
+  return reader.problem === undefined && records
+    ? { kind: 'aggregate', records }
+    : { kind: 'corrupt', problem: reader.problem ?? 'index' };
+}
+
+interface RawRecord {
+  key: number;
+  hashKey: number | undefined;
+  data: Uint8Array;
+}
+
+function readAggregate(reader: Reader): UserRecord[] | undefined {
+  const keys: string[] = [];
+  const hashKeys: string[] = [];
+  const raw: RawRecord[] = [];
+  while (reader.more) {
+    const tag = reader.varint();
+    if (tag === PARTITION_KEY) keys.push(reader.text());
+    else if (tag === EXPLICIT_HASH_KEY) hashKeys.push(reader.text());
+    else if (tag === RECORD) raw.push(readRecord(reader));
+    else reader.skip(tag);
+  }
+  const records: UserRecord[] = [];
+  for (const { key, hashKey, data } of raw) {
+    const partitionKey = keys[key];
+    const explicitHashKey = hashKey === undefined ? undefined : hashKeys[hashKey];
+    if (partitionKey === undefined || (hashKey !== undefined && explicitHashKey === undefined))
+      return undefined;
+    records.push(
+      explicitHashKey === undefined ? { partitionKey, data } : { partitionKey, explicitHashKey, data },
+    );
+  }
+  return records;
+}
+
+function readRecord(reader: Reader): RawRecord {
+  const outer = reader.enter(reader.varint());
+  let key = -1;
+  let hashKey: number | undefined;
+  let data: Uint8Array | undefined;
+  while (reader.more) {
+    const tag = reader.varint();
+    if (tag === KEY_INDEX) key = reader.varint();
+    else if (tag === HASH_KEY_INDEX) hashKey = reader.varint();
+    else if (tag === DATA) data = reader.bytes();
+    else reader.skip(tag);
+  }
+  reader.leave(outer);
+  if (data === undefined) reader.fail('missing-field');
+  return { key, hashKey, data: data ?? new Uint8Array() };
+}
+
+/**
+ * Where a record belongs: its explicit hash key, or the MD5 of its partition key, as a number of 128 bits. A user
+ * record whose hash key lies outside its shard's range was put there by a producer with an old shard map; KCL drops
+ * it there, since the producer sends it again to the right shard.
+ */
+export function hashKeyOf({ partitionKey, explicitHashKey }: Omit<UserRecord, 'data'>): bigint {
+  if (explicitHashKey !== undefined) return BigInt(explicitHashKey);
+  return BigInt(`0x${md5(Buffer.from(partitionKey)).toString('hex')}`);
+}
+
+function md5(bytes: Uint8Array): Buffer {
+  return createHash('md5').update(bytes).digest();
+}
+
+function recordSize(key: number, hashKey: number | undefined, data: Uint8Array): number {
+  const indexes = 1 + varintSize(key) + (hashKey === undefined ? 0 : 1 + varintSize(hashKey));
+  return indexes + messageSize(data.byteLength);
+}
+
+/** A length-delimited field of `size` bytes with its tag and its length. */
+function messageSize(size: number): number {
+  return 1 + varintSize(size) + size;
+}
+
+function varintSize(n: number): number {
+  return n < 0x80 ? 1 : n < 0x4000 ? 2 : n < 0x200000 ? 3 : n < 0x10000000 ? 4 : 5;
+}
+
+function writeVarint(out: Buffer, at: number, n: number): number {
+  let rest = n;
+  let to = at;
+  while (rest >= 0x80) {
+    out[to++] = (rest & 0x7f) | 0x80;
+    rest >>>= 7;
+  }
+  out[to++] = rest;
+  return to;
+}
+
+function writeText(out: Buffer, at: number, tag: number, text: string): number {
+  out[at] = tag;
+  const to = writeVarint(out, at + 1, Buffer.byteLength(text));
+  return to + out.write(text, to);
+}
