@@ -1,12 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { MergeShardsCommand, SplitShardCommand } from '@aws-sdk/client-kinesis';
+import { marshall } from '@aws-sdk/util-dynamodb';
 import { afterEach, describe, expect, inject, it, vi } from 'vitest';
+import { Aggregator } from '../services/shared/kpl/aggregate.ts';
 import { streamActive } from '../services/testkit/provision.ts';
 import { TestStack } from '../services/testkit/stack.ts';
 
 const endpoints = { kinesis: inject('kinesisEndpoint'), dynamodb: inject('dynamodbEndpoint') };
 const FROM_START = { STARTING_POSITION: 'TRIM_HORIZON' };
 const stacks: TestStack[] = [];
+
+type Item = Record<string, unknown>;
 
 async function newStack(options?: Parameters<typeof TestStack.create>[1]): Promise<TestStack> {
   const stack = await TestStack.create(endpoints, options);
@@ -159,6 +164,49 @@ describe('the consumer process', () => {
         'record-not-utf8',
       ]),
     );
+  });
+
+  it('reads aggregates, poison and all, and goes on inside one where a KCL worker left off', async () => {
+    const whole = await newStack({ shards: 1 });
+    const resumed = await newStack({ stream: whole.resources.stream });
+    const aggregator = new Aggregator();
+    for (const { key, data } of [...events(700), { key: 's0', data: 'not json' }]) {
+      aggregator.add({ partitionKey: key, data: Buffer.from(data) });
+    }
+    const corrupt = Buffer.concat([aggregator.encode(), Buffer.from([1])]);
+    await whole.put([
+      { key: 'a', data: aggregator.encode() },
+      event('s1', 1_000),
+      { key: 'a', data: corrupt },
+    ]);
+    const first = await whole.start('consumer', FROM_START);
+    await until(whole, 701, 2);
+    const items = await whole.records();
+    const inside = items.filter((item) => (item.kinesis_metadata as Item).sub_sequence_number !== undefined);
+    expect(inside).toHaveLength(700);
+    for (const item of inside) {
+      expect((item.kinesis_metadata as Item).sub_sequence_number).toBe((item.payload as Item).n);
+    }
+    const letters = await whole.deadLetters();
+    expect(letters.map((letter) => letter.sub_sequence_number)).toEqual(
+      expect.arrayContaining([700, undefined]),
+    );
+    await first.stop();
+
+    // The lease as KCL leaves it with the user records up to 299 done.
+    const [lease] = await whole.leases();
+    const { sequence_number } = inside[0]!.kinesis_metadata as Record<string, string>;
+    await resumed.dynamodb.send(
+      new PutItemCommand({
+        TableName: resumed.resources.leaseTable,
+        Item: marshall({ ...lease, checkpoint: sequence_number, checkpointSubSequenceNumber: 299 }),
+      }),
+    );
+    await resumed.start('consumer', FROM_START);
+    await until(resumed, 401, 2);
+    expect(
+      (await resumed.records()).map((item) => Number((item.payload as Item).n)).sort((a, b) => a - b),
+    ).toEqual([...Array.from({ length: 400 }, (_, i) => 300 + i), 1_000]);
   });
 
   it('reads children after their parents through a split and a merge', async () => {

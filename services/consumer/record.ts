@@ -2,6 +2,8 @@
 export interface StreamRecord {
   shardId: string;
   sequenceNumber: string;
+  /** Its number inside the aggregate it came in, from 0; undefined for a record that was put by itself. */
+  subSequenceNumber?: number;
   partitionKey: string;
   data: Uint8Array;
   /** When Kinesis took it, in ms since the epoch. */

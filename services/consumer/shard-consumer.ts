@@ -4,6 +4,7 @@ import { type Checkpoint, SHARD_END } from '../shared/kcl/position.ts';
 import type { Logger } from '../shared/log.ts';
 import { LeaseLostError, StoppedError } from './errors.ts';
 import type { PollingReader } from './fetch/polling-reader.ts';
+import { endOfSlice } from './fetch/user-records.ts';
 import type { HeldLease } from './leases/held-lease.ts';
 import type { ConsumerMetrics } from './metrics.ts';
 import type { Pipeline } from './pipeline/pipeline.ts';
@@ -95,12 +96,14 @@ export class ShardConsumer {
 
   async #process(batch: FetchedBatch, fetching: AbortSignal, abort: AbortSignal): Promise<void> {
     const { records } = batch;
-    for (let i = 0; i < records.length && !fetching.aborted; i += SLICE_RECORDS) {
-      const slice = records.slice(i, i + SLICE_RECORDS);
+    for (let start = 0, end = 0; start < records.length && !fetching.aborted; start = end) {
+      end = endOfSlice(records, start, SLICE_RECORDS);
+      const slice = records.slice(start, end);
       await this.#deps.pipeline.process(slice, abort, this.#progress);
       this.#failures = 0;
       const last = slice.at(-1);
-      if (last) this.#done = { sequenceNumber: last.sequenceNumber, subSequenceNumber: 0 };
+      if (last)
+        this.#done = { sequenceNumber: last.sequenceNumber, subSequenceNumber: last.subSequenceNumber ?? 0 };
       await this.#checkpointIfDue();
     }
   }

@@ -76,10 +76,14 @@ describe('the polling reader', () => {
     const all = await read(readerFrom(HORIZON), 3);
     expect(texts(all)).toEqual(['1', '2', '3']);
     const { sequenceNumber } = all[0]!;
-    expect(texts(await read(readerFrom({ type: 'AFTER_SEQUENCE_NUMBER', sequenceNumber }), 2))).toEqual([
-      '2',
-      '3',
-    ]);
+    expect(
+      texts(
+        await read(
+          readerFrom({ type: 'AT_SEQUENCE_NUMBER', done: { sequenceNumber, subSequenceNumber: 0 } }),
+          2,
+        ),
+      ),
+    ).toEqual(['2', '3']);
   });
 
   it.each<[string, Fault]>([

@@ -12,11 +12,15 @@ import type { Logger } from '../../shared/log.ts';
 import { StoppedError } from '../errors.ts';
 import type { ReadFrom } from '../lineage/lineage.ts';
 import type { ConsumerMetrics } from '../metrics.ts';
-import type { FetchedBatch } from '../record.ts';
+import type { FetchedBatch, StreamRecord } from '../record.ts';
+import { isDone, userRecords } from './user-records.ts';
 
 /** Kinesis answers 5 GetRecords calls a second and shard, over all readers. */
 const MIN_READ_INTERVAL_MS = 200;
 const BACKOFF = { baseMs: 250, maxMs: 5_000 };
+
+/** Where the next read begins: as the lease says, then after what was read. */
+type Position = ReadFrom | { type: 'AFTER_SEQUENCE_NUMBER'; sequenceNumber: string };
 
 export interface PollingReaderDeps {
   client: KinesisClient;
@@ -31,12 +35,12 @@ export interface PollingReaderDeps {
 
 /**
  * Reads one shard in order by GetRecords. Failed reads are tried again with full jitter from the last position;
- * an iterator that expired (5 min) is asked for anew.
+ * an iterator that expired (5 min) is asked for anew. Aggregates come out as the user records in them.
  */
 export class PollingReader {
   readonly #deps: PollingReaderDeps;
   readonly #shardId: string;
-  #position: ReadFrom;
+  #position: Position;
   #iterator: string | undefined;
   #nextReadAt = 0;
 
@@ -81,9 +85,16 @@ export class PollingReader {
     const answer = await client.send(new GetRecordsCommand({ ShardIterator: this.#iterator }), {
       abortSignal: signal,
     });
-    const batch = toBatch(answer, this.#shardId);
+    const from = this.#position;
+    const records = toRecords(answer, this.#shardId);
     this.#iterator = answer.NextShardIterator;
-    const last = batch.records.at(-1);
+    const batch: FetchedBatch = {
+      records:
+        from.type === 'AT_SEQUENCE_NUMBER' ? records.filter((record) => !isDone(record, from.done)) : records,
+      millisBehindLatest: answer.MillisBehindLatest ?? 0,
+      ended: answer.NextShardIterator === undefined,
+    };
+    const last = records.at(-1);
     if (last) this.#position = { type: 'AFTER_SEQUENCE_NUMBER', sequenceNumber: last.sequenceNumber };
     const more = batch.millisBehindLatest > 0;
     this.#nextReadAt =
@@ -101,6 +112,7 @@ export class PollingReader {
         ShardId: this.#shardId,
         ShardIteratorType: from.type,
         ...(from.type === 'AFTER_SEQUENCE_NUMBER' ? { StartingSequenceNumber: from.sequenceNumber } : {}),
+        ...(from.type === 'AT_SEQUENCE_NUMBER' ? { StartingSequenceNumber: from.done.sequenceNumber } : {}),
         ...(from.type === 'AT_TIMESTAMP' ? { Timestamp: new Date(from.timestamp) } : {}),
       }),
       { abortSignal: signal },
@@ -123,16 +135,14 @@ export class PollingReader {
   }
 }
 
-function toBatch(answer: GetRecordsCommandOutput, shardId: string): FetchedBatch {
-  return {
-    records: (answer.Records ?? []).map((record) => ({
+function toRecords(answer: GetRecordsCommandOutput, shardId: string): StreamRecord[] {
+  return (answer.Records ?? []).flatMap((record) =>
+    userRecords({
       shardId,
       sequenceNumber: record.SequenceNumber ?? '',
       partitionKey: record.PartitionKey ?? '',
       data: record.Data ?? new Uint8Array(),
       arrivedAt: record.ApproximateArrivalTimestamp?.getTime() ?? 0,
-    })),
-    millisBehindLatest: answer.MillisBehindLatest ?? 0,
-    ended: answer.NextShardIterator === undefined,
-  };
+    }),
+  );
 }

@@ -133,8 +133,8 @@ describe('readFrom', () => {
   });
 
   it('goes on after the checkpoint', () => {
-    const read = { ...lease, checkpoint: { sequenceNumber: '495', subSequenceNumber: 0 } };
-    expect(readFrom(read, LATEST, NOW)).toEqual({ type: 'AFTER_SEQUENCE_NUMBER', sequenceNumber: '495' });
+    const read = { ...lease, checkpoint: { sequenceNumber: '495', subSequenceNumber: 3 } };
+    expect(readFrom(read, LATEST, NOW)).toEqual({ type: 'AT_SEQUENCE_NUMBER', done: read.checkpoint });
     expect(isFinished(read)).toBe(false);
   });
 

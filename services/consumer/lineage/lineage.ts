@@ -1,5 +1,5 @@
 import type { Lease } from '../../shared/kcl/lease-row.ts';
-import type { Sentinel } from '../../shared/kcl/position.ts';
+import type { Checkpoint, Sentinel } from '../../shared/kcl/position.ts';
 import type { ShardInfo } from '../record.ts';
 
 /** Where an application that has no leases yet begins. */
@@ -99,7 +99,8 @@ export function startable(leases: readonly Lease[]): Lease[] {
 export type ReadFrom =
   | { type: 'TRIM_HORIZON' }
   | { type: 'AT_TIMESTAMP'; timestamp: number }
-  | { type: 'AFTER_SEQUENCE_NUMBER'; sequenceNumber: string };
+  /** The checkpoint's own record is read again, for what it may hold of an aggregate beyond it. */
+  | { type: 'AT_SEQUENCE_NUMBER'; done: Checkpoint };
 
 /**
  * Turns a lease's checkpoint into the position to read from. `LATEST` becomes the time at which the lease was
@@ -117,6 +118,6 @@ export function readFrom(lease: Lease, start: StartingPosition, now: number): Re
     case 'AT_TIMESTAMP':
       return start.type === 'AT_TIMESTAMP' ? start : { type: 'TRIM_HORIZON' };
     default:
-      return { type: 'AFTER_SEQUENCE_NUMBER', sequenceNumber };
+      return { type: 'AT_SEQUENCE_NUMBER', done: lease.checkpoint };
   }
 }

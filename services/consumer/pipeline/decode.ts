@@ -23,7 +23,7 @@ export function decode(record: StreamRecord, stream: string): DecodedRecord {
   return {
     record,
     event,
-    id: event.requestId ?? idFromPosition(stream, record.sequenceNumber, 0),
+    id: event.requestId ?? idFromPosition(stream, record.sequenceNumber, record.subSequenceNumber ?? 0),
     timestamp: event.timestamp ?? new Date(record.arrivedAt).toISOString(),
   };
 }

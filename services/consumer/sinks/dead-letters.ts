@@ -66,13 +66,16 @@ export class DeadLetterSink {
 /** The items of one dead letter, chunk 0 first. Exported for its tests. */
 export function toRows(letter: DeadLetter, stream: string, failedAt: string): Row[] {
   const { record } = letter;
-  const id = { S: `${stream}/${record.shardId}/${record.sequenceNumber}` };
+  const { subSequenceNumber: sub } = record;
+  const place = `${stream}/${record.shardId}/${record.sequenceNumber}`;
+  const id = { S: sub === undefined ? place : `${place}.${sub}` };
   const chunks = Math.max(1, Math.ceil(record.data.byteLength / CHUNK_BYTES));
   const head: Row = {
     chunks: { N: String(chunks) },
     stream: { S: stream },
     shard_id: { S: record.shardId },
     sequence_number: { S: record.sequenceNumber },
+    ...(sub === undefined ? {} : { sub_sequence_number: { N: String(sub) } }),
     partition_key: { S: record.partitionKey },
     approximate_arrival_timestamp: { N: String(record.arrivedAt / 1000) },
     reason: { S: letter.reason },

@@ -26,6 +26,9 @@ export function toItem(decoded: DecodedRecord, verdict: Verdict, processedAt: st
         // Seconds with a fraction, as a Lambda function gets it.
         approximate_arrival_timestamp: { N: String(record.arrivedAt / 1000) },
         shard_id: { S: record.shardId },
+        ...(record.subSequenceNumber === undefined
+          ? {}
+          : { sub_sequence_number: { N: String(record.subSequenceNumber) } }),
       },
     },
     anomaly_score: { N: String(verdict.score) },
