@@ -258,6 +258,32 @@ describe('the consumer process', () => {
     await vi.waitFor(async () => expect(await stack.countRecords()).toBe(800), 5_000);
   });
 
+  it('falls silent when it wakes up as a zombie: it moves no checkpoint, and the table is the same', async () => {
+    const undisturbed = await newStack({ shards: 1 });
+    const disturbed = await newStack({ stream: undisturbed.resources.stream });
+    const env = { ...FROM_START, LEASE_DURATION_MS: '1000', CHECKPOINT_INTERVAL_MS: '100' };
+    const sent = events(5_000);
+    await undisturbed.put(sent.slice(0, 4_000));
+    const zombie = await disturbed.start('consumer', env);
+    while ((await disturbed.countRecords()) < 200) await sleep(5);
+    zombie.signal('SIGSTOP');
+    const [held] = await disturbed.leases();
+    await disturbed.start('consumer', env);
+    await until(disturbed, 4_000);
+    await undisturbed.put(sent.slice(4_000));
+    await until(disturbed, 5_000);
+    const [before] = await disturbed.leases();
+    expect(before?.leaseOwner).not.toBe(held?.leaseOwner);
+    zombie.signal('SIGCONT');
+    await vi.waitFor(() => expect(zombie.lastLines().join('\n')).toContain('"outcome":"lost"'), 10_000);
+    const [after] = await disturbed.leases();
+    expect(after?.leaseOwner).toBe(before?.leaseOwner);
+    expect(BigInt(String(after?.checkpoint))).toBeGreaterThanOrEqual(BigInt(String(before?.checkpoint)));
+    await undisturbed.start('consumer', FROM_START);
+    await until(undisturbed, 5_000);
+    expect(await table(disturbed)).toEqual(await table(undisturbed));
+  });
+
   it('begins at LATEST, or at a time, when it is told to', async () => {
     const latest = await newStack();
     await latest.put(events(50));

@@ -2,12 +2,14 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
+import type { Express } from 'express';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../shared/clock.ts';
 import { isUuid } from '../../shared/ids.ts';
 import { createRegistry } from '../../shared/metrics.ts';
 import { close } from '../../shared/server.ts';
+import type { TrustedProxies } from '../config.ts';
 import { NotStoredError, RecordTooLargeError } from '../errors.ts';
 import { createProducerMetrics } from '../metrics.ts';
 import { type AppDeps, buildApp } from './app.ts';
@@ -15,6 +17,7 @@ import { type AppDeps, buildApp } from './app.ts';
 const MAX_EVENT_BYTES = 2_000;
 const EVENT = { source: 'sensor-1', amount: 12.5, timestamp: '2026-01-02T03:04:05Z', note: 'kept' };
 
+let app: Express;
 let server: Server;
 let url: string;
 let submitted: { key: string; event: Record<string, unknown> }[];
@@ -48,7 +51,7 @@ beforeEach(async () => {
     maxEventBytes: MAX_EVENT_BYTES,
     trustProxy: false,
   };
-  const app = buildApp(deps);
+  app = buildApp(deps);
   // As it is in a pod: express is less talkative in tests.
   app.set('env', 'production');
   server = createServer(app);
@@ -122,6 +125,21 @@ describe('POST /send', () => {
     expect(submitted[0]!.event).toMatchObject({ source_ip: '127.0.0.1' });
     expect(submitted[0]!.event.request_id).not.toBe('x');
     expect(Date.parse(String(submitted[0]!.event.ingestion_timestamp))).toBeGreaterThan(0);
+  });
+
+  it.each<[TrustedProxies, string, string]>([
+    [false, '6.6.6.6', '127.0.0.1'],
+    [1, '6.6.6.6', '6.6.6.6'],
+    [1, '9.9.9.9, 6.6.6.6', '6.6.6.6'],
+    [['loopback'], '9.9.9.9, 6.6.6.6', '6.6.6.6'],
+    [['10.0.0.0/8'], '6.6.6.6', '127.0.0.1'],
+    [1, '::ffff:6.6.6.6', '6.6.6.6'],
+    [1, '2001:db8::1', '2001:db8::1'],
+    [1, '<script>', '127.0.0.1'],
+  ])('trusting %j takes %s to come from %s', async (trusted, forwarded, sourceIp) => {
+    app.set('trust proxy', trusted);
+    await post(JSON.stringify(EVENT), { 'x-forwarded-for': forwarded });
+    expect(submitted[0]!.event.source_ip).toBe(sourceIp);
   });
 
   it('derives the same request_id from the same source and Idempotency-Key', async () => {

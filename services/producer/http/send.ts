@@ -1,4 +1,5 @@
-import type { RequestHandler, Response } from 'express';
+import { isIP } from 'node:net';
+import type { Request, RequestHandler, Response } from 'express';
 import type { Clock } from '../../shared/clock.ts';
 import { InvalidEventError } from '../../shared/errors.ts';
 import { enrichEvent, type IncomingEvent, parseEvent } from '../../shared/event.ts';
@@ -30,7 +31,7 @@ export function send(deps: SendDeps): RequestHandler {
     const data = encodeRecord(
       enrichEvent(event, {
         ingestion_timestamp: new Date(clock.now()).toISOString(),
-        source_ip: request.ip ?? '',
+        source_ip: sourceIp(request),
         request_id:
           idempotencyKey === undefined ? newRequestId() : requestIdFromKey(event.source, idempotencyKey),
       }),
@@ -50,6 +51,15 @@ export function send(deps: SendDeps): RequestHandler {
 /** Decided with the answer, not with the request: the signal may come in between. */
 export function closeWhenDraining(response: Response, { draining }: Pick<SendDeps, 'draining'>): void {
   if (draining()) response.setHeader('connection', 'close');
+}
+
+/**
+ * The client's address: as the trusted proxies tell it, else the connection's. What a proxy passed on that is no
+ * address is not believed; an IPv4 address in IPv6 clothes (a dual-stack socket's) is shown as IPv4.
+ */
+function sourceIp(request: Request): string {
+  const told = (request.ip ?? '').replace(/^::ffff:(?=\d+\.)/i, '');
+  return isIP(told) === 0 ? (request.socket.remoteAddress ?? '') : told;
 }
 
 function toEvent(value: unknown): IncomingEvent {
