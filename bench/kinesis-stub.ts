@@ -20,6 +20,18 @@ const SUMMARY = JSON.stringify({
 const ENTRY =
   '{"SequenceNumber":"49680519588719230298980224176598143969240665977545293842","ShardId":"shardId-000000000000"}';
 
+const SHARDS = JSON.stringify({
+  Shards: [
+    {
+      ShardId: 'shardId-000000000000',
+      HashKeyRange: { StartingHashKey: '0', EndingHashKey: String(2n ** 128n - 1n) },
+      SequenceNumberRange: {
+        StartingSequenceNumber: '49680519588719230298980224176598143969240665977545293824',
+      },
+    },
+  ],
+});
+
 /** Answers by number of records: they are all alike, so each is made once. */
 const answers = new Map<number, string>();
 function answerFor(records: number): string {
@@ -32,31 +44,36 @@ function answerFor(records: number): string {
 }
 
 let calls = 0;
-let stored = 0;
+let records = 0;
 const server = createServer((request, response) => {
   if (request.method === 'GET') {
-    response.end(JSON.stringify({ calls, stored }));
+    response.end(JSON.stringify({ calls, records }));
     return;
   }
-  const put = String(request.headers['x-amz-target']).endsWith('.PutRecords');
+  const target = String(request.headers['x-amz-target']);
+  const put = target.endsWith('.PutRecords');
   let body = '';
   request.setEncoding('latin1');
   request.on('data', (chunk: string) => {
     body += chunk;
   });
   request.on('end', () => {
-    let records = 0;
+    let answer = target.endsWith('.ListShards') ? SHARDS : SUMMARY;
+    if (target.endsWith('.PutRecord')) answer = ENTRY;
     if (put) {
-      records = body.split('"PartitionKey"').length - 1;
+      const inCall = body.split('"PartitionKey"').length - 1;
       calls++;
-      stored += records;
+      records += inCall;
+      answer = answerFor(inCall);
+    } else if (answer === ENTRY) {
+      calls++;
+      records++;
     }
-    const answer = put ? answerFor(records) : SUMMARY;
     const send = () => {
       response.setHeader('content-type', 'application/x-amz-json-1.1');
       response.end(answer);
     };
-    if (latencyMs > 0 && put) setTimeout(send, latencyMs);
+    if (latencyMs > 0 && answer !== SUMMARY) setTimeout(send, latencyMs);
     else send();
   });
 });

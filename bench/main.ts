@@ -1,22 +1,27 @@
-/** `npm run bench -- <name> [--json]`: runs one benchmark. */
+/** `npm run bench -- <name> [--json] [--only <text>]`: runs one benchmark, or those of its cases whose names hold the text. */
 import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
 import { benchPipeline } from './pipeline.ts';
 import { benchProducer } from './producer.ts';
 import type { BenchCase } from './report.ts';
 
-const BENCHMARKS: Readonly<Record<string, () => Promise<BenchCase[]>>> = {
+const BENCHMARKS: Readonly<Record<string, (only: string) => Promise<BenchCase[]>>> = {
   pipeline: benchPipeline,
   producer: benchProducer,
 };
 
-const [name = '', ...flags] = process.argv.slice(2);
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: 'boolean', default: false }, only: { type: 'string', default: '' } },
+});
+const [name = ''] = positionals;
 const benchmark = BENCHMARKS[name];
-if (!benchmark || flags.some((flag) => flag !== '--json')) {
-  console.error(`usage: npm run bench -- <${Object.keys(BENCHMARKS).join('|')}> [--json]`);
+if (!benchmark) {
+  console.error(`usage: npm run bench -- <${Object.keys(BENCHMARKS).join('|')}> [--json] [--only <text>]`);
   process.exit(2);
 }
-const cases = await benchmark();
-if (flags.includes('--json')) {
+const cases = await benchmark(values.only);
+if (values.json) {
   console.log(JSON.stringify({ benchmark: name, node: process.version, cpus: cpus().length, cases }));
 } else {
   console.log(`${name}: node ${process.version}, ${cpus().length} CPUs`);

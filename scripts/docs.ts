@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { consumerEnv } from '../services/consumer/config.ts';
 import { createConsumerMetrics } from '../services/consumer/metrics.ts';
 import { producerEnv } from '../services/producer/config.ts';
-import { createProducerMetrics, observeBatcher } from '../services/producer/metrics.ts';
+import { createProducerMetrics, observeProducer } from '../services/producer/metrics.ts';
 import { commonEnv, describeEnv, type EnvShape } from '../services/shared/config.ts';
 import { createRegistry } from '../services/shared/metrics.ts';
 
@@ -68,7 +68,11 @@ Each sample has the label \`service\`.
 
 ${await table((registry) => {
   createProducerMetrics(registry);
-  observeBatcher(registry, { bufferedRecords: 0, bufferedBytes: 0, inFlightCalls: 0 });
+  observeProducer(
+    registry,
+    { bufferedRecords: 0, bufferedBytes: 0, oldestAgeMs: 0, inFlightCalls: 0, throttledShards: 0 },
+    { bodyBytes: () => 0, windowBytes: () => 0 },
+  );
 })}
 
 ## Consumer

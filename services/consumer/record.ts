@@ -10,15 +10,6 @@ export interface StreamRecord {
   arrivedAt: number;
 }
 
-/** A child shard, as GetRecords and ListShards name it. */
-export interface ShardInfo {
-  shardId: string;
-  parentShardIds: readonly string[];
-  hashKeyRange: { starting: string; ending: string };
-  /** False once the shard was split or merged: it takes no more records. */
-  open: boolean;
-}
-
 /** What one read of a shard gave. */
 export interface FetchedBatch {
   records: StreamRecord[];

@@ -1,6 +1,7 @@
 import type { Clock } from '../shared/clock.ts';
 import { WeirError } from '../shared/errors.ts';
 import type { Lease } from '../shared/kcl/lease-row.ts';
+import type { ShardInfo } from '../shared/list-shards.ts';
 import type { Logger } from '../shared/log.ts';
 import { planTakes } from './leases/balance.ts';
 import { HeldLease } from './leases/held-lease.ts';
@@ -9,7 +10,6 @@ import type { LeaseStore } from './leases/lease-store.ts';
 import { planLeases, type StartingPosition, startable } from './lineage/lineage.ts';
 import type { ConsumerMetrics } from './metrics.ts';
 import type { Progress } from './progress.ts';
-import type { ShardInfo } from './record.ts';
 import { ShardConsumer, type ShardConsumerDeps } from './shard-consumer.ts';
 
 /** How often the stream's shards are listed when nothing ended in the meantime. */

@@ -31,6 +31,11 @@ export const producerEnv = {
     ['relaxed', 'strict'],
     'relaxed',
   ),
+  AGGREGATION: oneOf(
+    'How events become Kinesis records. `off`: one record each. `key`: the events of a source in a call share KPL aggregates. `shard`: the events of a shard do.',
+    ['off', 'key', 'shard'],
+    'off',
+  ),
   BUFFER_MAX_BYTES: integer('Events that may wait for Kinesis, in bytes; more are answered 503.', {
     default: 33_554_432,
     min: 1_048_576,
@@ -39,6 +44,41 @@ export const producerEnv = {
     default: 50_000,
     min: 1,
   }),
+  BUFFER_MAX_AGE_MS: integer(
+    'How long the events of a shard may wait for a call before more of them are answered 429 (the shard throttles) or 503.',
+    { default: 2_000, min: 10, max: 60_000 },
+  ),
+  BODIES_MAX_BYTES: integer('Request bodies that are being read, in bytes; more are answered 503.', {
+    default: 67_108_864,
+    min: 1_048_576,
+  }),
+  MAX_BATCH_BYTES: integer('Largest body of `POST /send/batch`, measured after decompression.', {
+    default: 10_485_760,
+    min: 1_024,
+    max: 268_435_456,
+  }),
+  MAX_BATCH_EVENTS: integer('Events that one `POST /send/batch` may have.', {
+    default: 10_000,
+    min: 1,
+    max: 1_000_000,
+  }),
+  CLIENT_EVENTS_PER_SECOND: integer(
+    'Quota of one client, its address unless it is authenticated; more are answered 429. 0: none.',
+    { default: 0 },
+  ),
+  SOURCE_EVENTS_PER_SECOND: integer('Quota of one source; more are answered 429. 0: none.', { default: 0 }),
+  IDEMPOTENCY_WINDOW_BYTES: integer('Answers that are remembered by idempotency key, in bytes.', {
+    default: 16_777_216,
+  }),
+  IDEMPOTENCY_WINDOW_MS: integer('How long an answer is remembered by its idempotency key.', {
+    default: 600_000,
+    max: 86_400_000,
+  }),
+  MAX_CONNECTIONS: integer('HTTP connections at once; more are closed at once.', { default: 10_000, min: 1 }),
+  DRAIN_DELAY_MS: integer(
+    'Time to go on serving after a stop was asked for, not ready, so that load balancers send elsewhere first.',
+    { default: 0, max: 60_000 },
+  ),
   PUT_TIMEOUT_MS: integer('Time a PutRecords call may take before it is given up and made again.', {
     default: 2_000,
     min: 50,

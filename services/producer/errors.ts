@@ -6,9 +6,12 @@ export type NotStoredCode = 'throttled' | 'sink-unavailable' | 'buffer-full' | '
 /** An event could not be stored for now: the caller may send it again. */
 export class NotStoredError extends WeirError {
   declare readonly code: NotStoredCode;
+  /** When it is worth to try again. */
+  readonly retryAfterSeconds: number;
 
-  constructor(code: NotStoredCode, message: string, cause?: unknown) {
-    super(code, message, { retryable: true, cause });
+  constructor(code: NotStoredCode, message: string, retryAfterSeconds: number) {
+    super(code, message, { retryable: true });
+    this.retryAfterSeconds = retryAfterSeconds;
   }
 }
 

@@ -3,13 +3,19 @@ import { createAdminServer } from '../shared/admin.ts';
 import { awsOptions, createKinesisClient } from '../shared/aws.ts';
 import { systemClock as clock } from '../shared/clock.ts';
 import { WeirError } from '../shared/errors.ts';
+import { listShards } from '../shared/list-shards.ts';
 import { close, listen } from '../shared/server.ts';
 import { runService } from '../shared/service.ts';
+import { Quota } from './admission/quota.ts';
 import { Batcher } from './batching/batcher.ts';
 import { producerEnv } from './config.ts';
 import { buildApp } from './http/app.ts';
-import { createProducerMetrics, observeBatcher } from './metrics.ts';
+import { BodyBudget } from './http/body-reader.ts';
+import { IdempotencyWindow } from './ingest/idempotency-window.ts';
+import { Ingest } from './ingest/ingest.ts';
+import { createProducerMetrics, observeProducer } from './metrics.ts';
 import { Readiness } from './readiness.ts';
+import { ShardRouter } from './shards/shard-router.ts';
 import { KinesisSink } from './sink/kinesis-sink.ts';
 
 /** A client gets this long to send a whole request, or its headers: slow ones must not hold sockets. */
@@ -21,6 +27,8 @@ const KEEP_ALIVE_TIMEOUT_MS = 65_000;
 const CONNECTIONS_CHECK_MS = 2_000;
 /** What is over the time in which every accepted event is answered, at a stop. */
 const STOP_MARGIN_MS = 1_000;
+/** A client that was quiet may send this many seconds of its quota at once. */
+const QUOTA_BURST_SECONDS = 2;
 /** Share of the shutdown time for the requests in hand; the rest is for the steps after it. */
 const GRACE_SHARE = 0.8;
 
@@ -32,31 +40,62 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
     maxAttempts: 1,
   });
   const sink = new KinesisSink(kinesis, config.STREAM_NAME);
+  const router = new ShardRouter({
+    listShards: () => listShards(kinesis, config.STREAM_NAME),
+    clock,
+    random: Math.random,
+    log,
+  });
+  void router.refresh();
   const batcher = new Batcher({
     sink,
+    router,
     limits: {
       sourceOrder: config.SOURCE_ORDER,
+      aggregation: config.AGGREGATION,
       lingerMs: config.LINGER_MS,
       maxInFlightCalls: config.MAX_IN_FLIGHT_CALLS,
       eventDeadlineMs: config.EVENT_DEADLINE_MS,
       bufferMaxBytes: config.BUFFER_MAX_BYTES,
       bufferMaxRecords: config.BUFFER_MAX_RECORDS,
+      bufferMaxAgeMs: config.BUFFER_MAX_AGE_MS,
     },
     clock,
     random: Math.random,
     log,
     metrics,
   });
-  observeBatcher(registry, batcher);
+  const budget = new BodyBudget(config.BODIES_MAX_BYTES);
+  const window = new IdempotencyWindow(
+    { maxBytes: config.IDEMPOTENCY_WINDOW_BYTES, maxAgeMs: config.IDEMPOTENCY_WINDOW_MS },
+    () => clock.monotonic(),
+  );
+  observeProducer(registry, batcher, {
+    bodyBytes: () => budget.heldBytes,
+    windowBytes: () => window.bytes,
+  });
   const readiness = new Readiness(batcher);
-  const app = buildApp({
+  const quota = (perSecond: number) => new Quota(perSecond, perSecond * QUOTA_BURST_SECONDS);
+  const ingest = new Ingest({
     batcher,
+    window,
+    clientQuota: quota(config.CLIENT_EVENTS_PER_SECOND),
+    sourceQuota: quota(config.SOURCE_EVENTS_PER_SECOND),
+    maxEventBytes: config.MAX_EVENT_BYTES,
+    clock,
+  });
+  const app = buildApp({
+    ingest,
+    refusal: (bytes) => batcher.refusal(bytes),
+    budget,
     readiness: () => readiness.report(),
     draining: () => readiness.draining,
     clock,
     log,
     metrics,
     maxEventBytes: config.MAX_EVENT_BYTES,
+    maxBatchBytes: config.MAX_BATCH_BYTES,
+    maxBatchEvents: config.MAX_BATCH_EVENTS,
     trustProxy: config.TRUST_PROXY,
   });
   const server = createServer(
@@ -68,6 +107,7 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
     },
     app,
   );
+  server.maxConnections = config.MAX_CONNECTIONS;
   const admin = createAdminServer({
     registry,
     live: () => ({ ok: true }),
@@ -81,10 +121,12 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
   shutdown.add('HTTP server', async () => {
     notStoredBefore = batcher.notStored;
     readiness.drain();
+    // Load balancers go on sending until they have seen that this pod isn't ready.
+    await clock.sleep(config.DRAIN_DELAY_MS);
     // By then every accepted event is answered: who still holds a connection is slowly sending a request.
     const graceMs = Math.min(
       config.EVENT_DEADLINE_MS + config.PUT_TIMEOUT_MS + STOP_MARGIN_MS,
-      config.SHUTDOWN_TIMEOUT_MS * GRACE_SHARE,
+      (config.SHUTDOWN_TIMEOUT_MS - config.DRAIN_DELAY_MS) * GRACE_SHARE,
     );
     const cut = setTimeout(() => server.closeAllConnections(), graceMs);
     await close(server);
@@ -98,6 +140,7 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
   shutdown.add('admin server', () => close(admin));
   shutdown.add('AWS client', async () => {
     await probing;
+    router.stop();
     kinesis.destroy();
   });
   log.info(

@@ -10,14 +10,19 @@ const OUTCOMES = [
   'body-too-large',
   'media-type-unsupported',
   'event-invalid',
+  'source-forbidden',
   'idempotency-key-invalid',
+  'idempotency-key-reused',
+  'quota-exceeded',
   'throttled',
   'sink-unavailable',
   'buffer-full',
   'draining',
   'internal',
 ] as const;
-const FAILURES = ['throttled', 'unavailable', 'rejected'] as const;
+const CALL_FAILURES = ['throttled', 'unavailable', 'rejected'] as const;
+/** `misrouted`: stored in an aggregate that a reshard sent to another shard than theirs. */
+const RECORD_FAILURES = [...CALL_FAILURES, 'misrouted'] as const;
 
 /** All metrics of the producer. Labels are bounded: our own codes only. */
 export function createProducerMetrics(registry: Registry) {
@@ -37,7 +42,7 @@ export function createProducerMetrics(registry: Registry) {
     }),
     bufferSeconds: new Histogram({
       name: 'weir_producer_buffer_seconds',
-      help: 'Time from the acceptance of an event to the PutRecords call that carries it.',
+      help: 'Time from the acceptance of an event to the PutRecords call that carries it; of the first event of each record.',
       buckets: LATENCY_BUCKETS_SECONDS,
       registers,
     }),
@@ -49,14 +54,26 @@ export function createProducerMetrics(registry: Registry) {
     }),
     callRecords: new Histogram({
       name: 'weir_producer_call_records',
-      help: 'Records in a PutRecords call.',
+      help: 'Kinesis records in a PutRecords call, aggregates counted as one.',
       buckets: [1, 2, 5, 10, 25, 50, 100, 200, 300, 400, 500],
       registers,
     }),
     recordFailures: new Counter({
       name: 'weir_producer_record_failures_total',
-      help: 'Records that an attempt did not store, by reason.',
+      help: 'Events that an attempt did not store, by reason.',
       labelNames: ['reason'],
+      registers,
+    }),
+    callEvents: new Histogram({
+      name: 'weir_producer_call_events',
+      help: 'Events in a PutRecords call.',
+      buckets: [1, 10, 50, 100, 500, 1_000, 2_500, 5_000, 10_000, 25_000],
+      registers,
+    }),
+    batchEvents: new Histogram({
+      name: 'weir_producer_batch_events',
+      help: 'Events in a POST /send/batch.',
+      buckets: [1, 10, 50, 100, 500, 1_000, 2_500, 5_000, 10_000],
       registers,
     }),
     callErrors: new Counter({
@@ -67,32 +84,48 @@ export function createProducerMetrics(registry: Registry) {
     }),
   };
   for (const outcome of OUTCOMES) metrics.events.inc({ outcome }, 0);
-  for (const reason of FAILURES) {
-    metrics.recordFailures.inc({ reason }, 0);
-    metrics.callErrors.inc({ reason }, 0);
-  }
+  for (const reason of CALL_FAILURES) metrics.callErrors.inc({ reason }, 0);
+  for (const reason of RECORD_FAILURES) metrics.recordFailures.inc({ reason }, 0);
   return metrics;
 }
 
+/** What the gauges read. */
+export interface Gauged {
+  bufferedRecords: number;
+  bufferedBytes: number;
+  oldestAgeMs: number;
+  inFlightCalls: number;
+  throttledShards: number;
+}
+
 /** Gauges that are read when Prometheus asks, at no cost in between. */
-export function observeBatcher(
+export function observeProducer(
   registry: Registry,
-  batcher: { bufferedRecords: number; bufferedBytes: number; inFlightCalls: number },
+  batcher: Gauged,
+  held: { bodyBytes: () => number; windowBytes: () => number },
 ): void {
   const gauge = (name: string, help: string, read: () => number) =>
     new Gauge({
-      name,
+      name: `weir_producer_${name}`,
       help,
       registers: [registry],
       collect() {
         this.set(read());
       },
     });
+  gauge('buffered_records', 'Events accepted and not yet answered.', () => batcher.bufferedRecords);
+  gauge('buffered_bytes', 'Their bytes.', () => batcher.bufferedBytes);
   gauge(
-    'weir_producer_buffered_records',
-    'Events accepted and not yet answered.',
-    () => batcher.bufferedRecords,
+    'oldest_waiting_seconds',
+    'How long the event that waits longest has waited for a call.',
+    () => batcher.oldestAgeMs / 1_000,
   );
-  gauge('weir_producer_buffered_bytes', 'Their bytes.', () => batcher.bufferedBytes);
-  gauge('weir_producer_in_flight_calls', 'PutRecords calls under way.', () => batcher.inFlightCalls);
+  gauge('in_flight_calls', 'PutRecords calls under way.', () => batcher.inFlightCalls);
+  gauge(
+    'throttled_shards',
+    'Shards that throttle the events that wait for them.',
+    () => batcher.throttledShards,
+  );
+  gauge('request_body_bytes', 'Bytes of request bodies in memory.', held.bodyBytes);
+  gauge('idempotency_window_bytes', 'Bytes of remembered answers.', held.windowBytes);
 }

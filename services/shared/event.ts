@@ -71,10 +71,15 @@ export interface EnrichedEvent extends IncomingEvent {
   source_ip: string;
   /** UUID, the event's identity: version 7, or version 5 of the client's idempotency key. */
   request_id: string;
+  /** W3C trace context of the request that brought it. */
+  traceparent?: string;
 }
 
 /** Fields the producer sets; what a client puts there is overwritten. */
-export type Enrichment = Pick<EnrichedEvent, 'ingestion_timestamp' | 'source_ip' | 'request_id'>;
+export type Enrichment = Pick<
+  EnrichedEvent,
+  'ingestion_timestamp' | 'source_ip' | 'request_id' | 'traceparent'
+>;
 
 /**
  * Checks an event against the contract.
@@ -87,6 +92,7 @@ export function parseEvent(value: unknown): IncomingEvent {
     throw new InvalidEventError('event-invalid', [{ pointer: '', detail: 'must be a JSON object' }]);
   }
   assertStorableJson(value);
+  if (isPlain(value)) return value;
   const result = eventSchema.safeParse(value);
   if (result.success) return result.data as IncomingEvent;
   throw new InvalidEventError(
@@ -95,6 +101,28 @@ export function parseEvent(value: unknown): IncomingEvent {
       pointer: issue.path.length > 0 ? `/${issue.path.map(String).join('/')}` : '',
       detail: issue.path.length > 0 && !(String(issue.path[0]) in value) ? 'is required' : issue.message,
     })),
+  );
+}
+
+/** At three bytes of UTF-8 at most for each of its units, within `MAX_SOURCE_BYTES`. */
+const PLAIN_SOURCE_LENGTH = Math.floor(MAX_SOURCE_BYTES / 3);
+/** What most clients send. Days from the 29th on, which not all months have, are for the schema. */
+const PLAIN_TIMESTAMP =
+  /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?Z$/;
+
+/**
+ * True for an event that `eventSchema` would take and give back unchanged, told at a tenth of its cost. A shortcut
+ * only: what it doesn't know goes through the schema.
+ */
+function isPlain(value: object): value is IncomingEvent {
+  const { source, amount, timestamp } = value as Record<string, unknown>;
+  return (
+    typeof source === 'string' &&
+    source !== '' &&
+    source.length <= PLAIN_SOURCE_LENGTH &&
+    typeof amount === 'number' &&
+    isStorableNumber(amount) &&
+    (timestamp === undefined || (typeof timestamp === 'string' && PLAIN_TIMESTAMP.test(timestamp)))
   );
 }
 

@@ -1,3 +1,4 @@
+import { randomFillSync } from 'node:crypto';
 import { v5, v7, validate } from 'uuid';
 
 /** Namespace of ids derived from idempotency keys: UUIDv5 of the DNS name `idempotency.weir.dev`. */
@@ -5,9 +6,19 @@ const IDEMPOTENCY_NAMESPACE = '6d7cfe69-e394-5bb5-b898-aff667dd47bf';
 /** Namespace of ids derived from stream positions: UUIDv5 of the DNS name `position.weir.dev`. */
 const POSITION_NAMESPACE = 'b3fdc8b7-a739-567b-b662-7e10568b1e3b';
 
-/** A new `request_id`: UUIDv7 (RFC 9562), so ids sort by time of acceptance. */
+/** Random bytes of many ids: asking for them one id at a time is a tenth of what an event costs. */
+const pool = new Uint8Array(16 * 256);
+let used = pool.length;
+
+/** A new `request_id`: UUIDv7 (RFC 9562), so ids sort by time of acceptance, to the millisecond. */
 export function newRequestId(): string {
-  return v7();
+  if (used === pool.length) {
+    randomFillSync(pool);
+    used = 0;
+  }
+  const random = pool.subarray(used, used + 16);
+  used += 16;
+  return v7({ random });
 }
 
 /**

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Lease } from '../../shared/kcl/lease-row.ts';
-import type { ShardInfo } from '../record.ts';
+import type { ShardInfo } from '../../shared/list-shards.ts';
 import { isFinished, planLeases, readFrom, type StartingPosition, startable } from './lineage.ts';
 
 const HORIZON: StartingPosition = { type: 'TRIM_HORIZON' };

@@ -1,6 +1,6 @@
 import type { Lease } from '../../shared/kcl/lease-row.ts';
 import type { Checkpoint, Sentinel } from '../../shared/kcl/position.ts';
-import type { ShardInfo } from '../record.ts';
+import type { ShardInfo } from '../../shared/list-shards.ts';
 
 /** Where an application that has no leases yet begins. */
 export type StartingPosition =

@@ -16,7 +16,11 @@ const LIMITS: BatcherLimits = {
   eventDeadlineMs: 2_000,
   bufferMaxBytes: 64 * 1024 * 1024,
   bufferMaxRecords: 10_000,
+  bufferMaxAgeMs: 60_000,
+  aggregation: 'off',
 };
+/** Nobody knows the shards. */
+const NO_MAP = { map: undefined, mispredicted() {}, refresh: async () => {} };
 
 /** Kinesis as a script: what each record's attempt comes to, and how long a call takes. */
 class ScriptedKinesis implements Sink {
@@ -68,6 +72,7 @@ function batcherOn(
 ): Batcher {
   return new Batcher({
     sink,
+    router: NO_MAP,
     limits: { ...LIMITS, ...limits },
     clock: systemClock,
     random: () => 0.01,

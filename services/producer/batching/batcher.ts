@@ -1,32 +1,34 @@
-import { type BackoffOptions, fullJitter, type Random } from '../../shared/backoff.ts';
+import type { Random } from '../../shared/backoff.ts';
 import type { Clock } from '../../shared/clock.ts';
+import type { WeirError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
+import { type AdmissionLimits, refusal, retryAfterSeconds, shardRefusal } from '../admission/admission.ts';
+import { Backlog, type ShardBacklog } from '../admission/backlog.ts';
 import { NotStoredError, RecordTooLargeError } from '../errors.ts';
 import type { ProducerMetrics } from '../metrics.ts';
-import {
-  type PutOutcome,
-  type Sink,
-  SinkError,
-  type SinkFailure,
-  type StoredPosition,
-} from '../sink/sink.ts';
+import type { ShardMap } from '../shards/shard-map.ts';
+import type { ShardRouter } from '../shards/shard-router.ts';
+import type { Sink, SinkFailure, StoredPosition } from '../sink/sink.ts';
+import { shardBackoff } from './backoff.ts';
 import { Lanes, type Queued } from './lanes.ts';
-import { type BatchLimits, decide, MAX_RECORD_BYTES, recordsPerKey, type SourceOrder } from './policy.ts';
+import { Packer } from './packer.ts';
+import { type Aggregation, type BatchLimits, decide, MAX_RECORD_BYTES, type SourceOrder } from './policy.ts';
+import { Caller, type CallResult } from './put-call.ts';
 
-const BACKOFF: BackoffOptions = { baseMs: 50, maxMs: 1_000 };
-/** At most one line about failed calls in this time: while Kinesis is down there are dozens a second. */
-const LOG_INTERVAL_MS = 5_000;
+/** No call succeeded for this long while at least one failed: the sink is down. */
+const SINK_DOWN_AFTER_MS = 2_000;
 
-export interface BatcherLimits extends BatchLimits {
+export interface BatcherLimits extends BatchLimits, AdmissionLimits {
   sourceOrder: SourceOrder;
+  aggregation: Aggregation;
   /** Time from acceptance after which an event is not sent again, in ms. */
   eventDeadlineMs: number;
-  bufferMaxBytes: number;
-  bufferMaxRecords: number;
 }
 
 export interface BatcherDeps {
   sink: Sink;
+  /** Predicts shards; without a map, everything goes as if there were one queue. */
+  router: Pick<ShardRouter, 'map' | 'mispredicted' | 'refresh'>;
   limits: BatcherLimits;
   clock: Clock;
   random: Random;
@@ -34,91 +36,134 @@ export interface BatcherDeps {
   metrics: ProducerMetrics;
 }
 
+/** Who is told what became of an event; called once for each that was accepted. */
+export interface Answerable {
+  /** @param index as given with the event. */
+  answer(index: number, outcome: StoredPosition | NotStoredError): void;
+}
+
+/** An event that was accepted and not yet answered. */
 interface Pending extends Queued {
-  readonly data: Uint8Array;
-  readonly deadline: number;
-  attempts: number;
+  readonly shard: ShardBacklog;
+  readonly owner: Answerable;
+  readonly index: number;
   /** Why the last attempt failed. */
   failure: SinkFailure | undefined;
-  resolve(position: StoredPosition): void;
-  reject(error: NotStoredError): void;
 }
 
 /**
  * Gathers events into PutRecords calls and answers each caller with its own shard and sequence number.
  *
- * Only what failed is sent again, with full jitter, until the event's deadline; then its caller is told. A call
- * that timed out may have been stored: the same bytes, `request_id` included, go again, so it counts once
- * downstream. The buffer is bounded by bytes and by count, and says no before it takes an event.
+ * Only what failed is sent again, until the event's deadline; then its caller is told. A call that timed out may
+ * have been stored: the same bytes, `request_id` included, go again, so it counts once downstream. The buffer is
+ * bounded by bytes, count and, for each shard, age, and says no before it takes an event.
  */
 export class Batcher {
   readonly #deps: BatcherDeps;
-  readonly #lanes: Lanes<Pending>;
+  readonly #lanes = new Lanes<Pending>();
+  readonly #caller: Caller;
+  readonly #backlog: Backlog;
+  #map: ShardMap | undefined;
   #inFlightCalls = 0;
-  #records = 0;
-  #bytes = 0;
   #draining = false;
   #notStored = 0;
-  #failedCalls = 0;
-  #lastLogAt = Number.NEGATIVE_INFINITY;
-  /** Why a record that never got its turn waited: its key's predecessors, or all calls, failed like this. */
-  #recentFailure: SinkFailure | undefined;
+  #failingSince: number | undefined;
   #pumpQueued = false;
   #lingering = false;
   #onEmpty: (() => void) | undefined;
 
   constructor(deps: BatcherDeps) {
     this.#deps = deps;
-    this.#lanes = new Lanes(recordsPerKey(deps.limits.sourceOrder));
+    this.#backlog = new Backlog(() => deps.clock.monotonic());
+    this.#caller = new Caller(deps);
   }
 
   /** Events accepted and not yet answered. */
   get bufferedRecords(): number {
-    return this.#records;
+    return this.#backlog.records;
   }
   get bufferedBytes(): number {
-    return this.#bytes;
+    return this.#backlog.bytes;
   }
   get inFlightCalls(): number {
     return this.#inFlightCalls;
+  }
+  get throttledShards(): number {
+    return this.#backlog.throttledShards;
+  }
+  /** How long the event that waits longest has waited for a call, in ms. */
+  get oldestAgeMs(): number {
+    const now = this.#deps.clock.monotonic();
+    return now - (this.#lanes.oldestWaitingAt ?? now);
   }
   /** Events that were accepted and could not be stored, ever; their callers were told. */
   get notStored(): number {
     return this.#notStored;
   }
+  /** False while calls fail and none succeeds. */
+  get sinkDown(): boolean {
+    const since = this.#failingSince;
+    return since !== undefined && this.#deps.clock.monotonic() - since > SINK_DOWN_AFTER_MS;
+  }
+
+  /** Would anything of `bytes` be taken now? To be asked before a request's body is read. */
+  refusal(bytes: number): NotStoredError | undefined {
+    const { limits, clock } = this.#deps;
+    const state = {
+      draining: this.#draining,
+      sinkDown: this.sinkDown,
+      records: this.#backlog.records,
+      bytes: this.#backlog.bytes,
+      drainBytesPerSecond: 0,
+    };
+    const refused = refusal(state, limits, bytes);
+    if (refused?.code !== 'buffer-full') return refused;
+    // The rate costs an exponential: only for those who are told it.
+    const drainBytesPerSecond = this.#backlog.stored.perSecond(clock.monotonic());
+    return refusal({ ...state, drainBytesPerSecond }, limits, bytes);
+  }
 
   /**
-   * @param partitionKey records of one key reach Kinesis in the order of these calls, as far as
+   * Takes an event, or says why not. Taken: `owner` gets its answer, later.
+   *
+   * @param partitionKey events of one key reach Kinesis in the order of these calls, as far as
    *   `limits.sourceOrder` says.
-   * @returns where Kinesis stored the record.
-   * @throws NotStoredError `buffer-full` or `draining` when it was not taken; `throttled` or `sink-unavailable`
-   *   when Kinesis did not take it in time.
-   * @throws RecordTooLargeError when Kinesis would never take it.
+   * @returns NotStoredError or RecordTooLargeError when it was not taken.
    */
-  submit(partitionKey: string, data: Uint8Array): Promise<StoredPosition> {
+  offer(partitionKey: string, data: Uint8Array, owner: Answerable, index: number): WeirError | undefined {
     const { limits, clock } = this.#deps;
     const bytes = data.byteLength + Buffer.byteLength(partitionKey);
-    if (bytes > MAX_RECORD_BYTES) return Promise.reject(new RecordTooLargeError(bytes, MAX_RECORD_BYTES));
-    if (this.#draining) return Promise.reject(new NotStoredError('draining', 'the producer is stopping'));
-    if (this.#records >= limits.bufferMaxRecords || this.#bytes + bytes > limits.bufferMaxBytes) {
-      return Promise.reject(new NotStoredError('buffer-full', 'too many events wait for Kinesis'));
-    }
+    if (bytes > MAX_RECORD_BYTES) return new RecordTooLargeError(bytes, MAX_RECORD_BYTES);
+    const shardId = this.#map?.shardOf(partitionKey);
+    const shard = this.#backlog.shard(shardId);
+    const acceptedAt = clock.monotonic();
+    const refused = this.refusal(bytes) ?? this.#shardRefusal(shardId, shard, acceptedAt);
+    if (refused) return refused;
+    this.#backlog.accepted(shard, bytes);
+    const deadline = acceptedAt + limits.eventDeadlineMs;
+    const event = {
+      partitionKey,
+      data,
+      bytes,
+      acceptedAt,
+      deadline,
+      shard,
+      owner,
+      index,
+      failure: undefined,
+    };
+    this.#lanes.push(event, shardId);
+    this.#queuePump();
+    return undefined;
+  }
+
+  /** As `offer`, for one event. @throws what `offer` returns, and NotStoredError when Kinesis did not take it in time. */
+  submit(partitionKey: string, data: Uint8Array): Promise<StoredPosition> {
     return new Promise((resolve, reject) => {
-      const acceptedAt = clock.monotonic();
-      this.#records++;
-      this.#bytes += bytes;
-      this.#lanes.push({
-        partitionKey,
-        data,
-        bytes,
-        acceptedAt,
-        deadline: acceptedAt + limits.eventDeadlineMs,
-        attempts: 0,
-        failure: undefined,
-        resolve,
-        reject,
-      });
-      this.#queuePump();
+      const answer = (_: number, outcome: StoredPosition | NotStoredError) =>
+        outcome instanceof NotStoredError ? reject(outcome) : resolve(outcome);
+      const refused = this.offer(partitionKey, data, { answer }, 0);
+      if (refused) reject(refused);
     });
   }
 
@@ -129,10 +174,22 @@ export class Batcher {
   async drain(): Promise<void> {
     this.#draining = true;
     this.#pump();
-    if (this.#records === 0) return;
+    if (this.#backlog.records === 0) return;
     await new Promise<void>((resolve) => {
       this.#onEmpty = resolve;
     });
+  }
+
+  #shardRefusal(shardId: string | undefined, shard: ShardBacklog, now: number): NotStoredError | undefined {
+    const oldestAgeMs = now - (this.#lanes.oldestOfShard(shardId) ?? now);
+    // Looked at for each event, so the rate, which costs an exponential, only when it is needed.
+    if (oldestAgeMs <= this.#deps.limits.bufferMaxAgeMs) return undefined;
+    const drainBytesPerSecond = shard.stored.perSecond(now);
+    const throttled = shard.failing === 'throttled';
+    return shardRefusal(
+      { bytes: shard.bytes, drainBytesPerSecond, oldestAgeMs, throttled },
+      this.#deps.limits,
+    );
   }
 
   /** At the end of this turn of the event loop, so that all requests that came in with it go in one call. */
@@ -146,22 +203,33 @@ export class Batcher {
   }
 
   #pump(): void {
-    const { limits, clock } = this.#deps;
+    const { limits, router, clock } = this.#deps;
+    if (router.map !== this.#map) this.#follow(router.map);
     for (;;) {
+      const now = clock.monotonic();
       const decision = decide(
         {
           sendableRecords: this.#lanes.sendableRecords,
           sendableBytes: this.#lanes.sendableBytes,
-          oldestAgeMs: clock.monotonic() - (this.#lanes.oldestAcceptedAt ?? clock.monotonic()),
+          fullestShardBytes: this.#lanes.fullestShardBytes,
+          oldestAgeMs: now - (this.#lanes.oldestSendableAt ?? now),
           inFlightCalls: this.#inFlightCalls,
           draining: this.#draining,
         },
         limits,
+        limits.aggregation,
       );
       if (decision.action === 'wait') this.#linger(decision.ms);
       if (decision.action !== 'send') return;
-      void this.#call(this.#lanes.take());
+      void this.#send();
     }
+  }
+
+  /** The shards have changed: what waits goes by the new map. */
+  #follow(map: ShardMap | undefined): void {
+    this.#map = map;
+    this.#lanes.regroup((key) => map?.shardOf(key));
+    if (map) this.#backlog.prune((id) => map.has(id));
   }
 
   #linger(ms: number): void {
@@ -174,112 +242,83 @@ export class Batcher {
   }
 
   /** One PutRecords call and what follows from it. */
-  async #call(taken: Pending[]): Promise<void> {
-    const { clock, metrics } = this.#deps;
-    const startedAt = clock.monotonic();
+  async #send(): Promise<void> {
+    const { limits, clock } = this.#deps;
+    const packer = new Packer<Pending>(limits.aggregation, limits.sourceOrder);
+    const { keys, expired } = this.#lanes.take(packer, clock.monotonic());
+    for (const event of expired) this.#fail(event);
+    const records = packer.records();
     this.#inFlightCalls++;
-    const records = this.#inTime(taken, startedAt);
-    let failed = new Map<string, Pending[]>();
-    if (records.length > 0) {
-      metrics.callRecords.observe(records.length);
-      for (const record of records) metrics.bufferSeconds.observe((startedAt - record.acceptedAt) / 1000);
-      const outcomes = await this.#put(records);
-      metrics.putSeconds.observe((clock.monotonic() - startedAt) / 1000);
-      failed = this.#settle(records, outcomes);
-    }
+    const result = records.length > 0 ? await this.#caller.put(records) : undefined;
     this.#inFlightCalls--;
-    for (const key of new Set(taken.map((record) => record.partitionKey))) {
-      if (!failed.has(key)) this.#lanes.release(key, []);
-    }
+    const again = result ? this.#settle(result) : new Map<string, Pending[]>();
+    for (const key of keys) this.#lanes.release(key, again.get(key) ?? [], this.#map?.shardOf(key));
+    if (result) this.#report(result);
     this.#queuePump();
-    if (failed.size > 0) await this.#again(failed);
   }
 
-  /** Never throws: a call that failed as a whole is one in which every record failed. */
-  async #put(records: readonly Pending[]): Promise<PutOutcome[]> {
-    const { sink, metrics } = this.#deps;
-    try {
-      return await sink.put(records);
-    } catch (error) {
-      const failure: SinkFailure = error instanceof SinkError ? error.failure : 'rejected';
-      metrics.callErrors.inc({ reason: failure });
-      this.#logFailedCall(error);
-      return records.map(() => ({ failure }));
+  /** Answers who can be answered. @returns the events to send again, by key, in order. */
+  #settle({ stored, positions, failed, callFailed }: CallResult<Pending>): Map<string, Pending[]> {
+    const now = this.#deps.clock.monotonic();
+    if (callFailed === undefined || callFailed === 'throttled') this.#failingSince = undefined;
+    else this.#failingSince ??= now;
+    for (let i = 0; i < stored.length; i++) {
+      this.#answer(stored[i] as Pending, positions[i] as StoredPosition);
     }
-  }
-
-  #logFailedCall(error: unknown): void {
-    const { clock, log } = this.#deps;
-    this.#failedCalls++;
-    if (clock.monotonic() - this.#lastLogAt < LOG_INTERVAL_MS) return;
-    log.warn({ err: error, calls: this.#failedCalls }, 'PutRecords calls failed');
-    this.#failedCalls = 0;
-    this.#lastLogAt = clock.monotonic();
-  }
-
-  /** Answers who can be answered. @returns the records to send again, by key, in order. */
-  #settle(records: readonly Pending[], outcomes: readonly PutOutcome[]): Map<string, Pending[]> {
-    const { metrics } = this.#deps;
-    const failed = new Map<string, Pending[]>();
-    for (const [i, record] of records.entries()) {
-      const outcome = outcomes[i] ?? { failure: 'unavailable' as const };
-      if ('sequenceNumber' in outcome) {
-        this.#forget(record);
-        record.resolve(outcome);
+    const again = new Map<string, Pending[]>();
+    for (const { event, failure } of failed) {
+      event.failure = failure;
+      if (failure === 'rejected' || event.deadline <= now) {
+        this.#fail(event);
         continue;
       }
-      record.attempts++;
-      record.failure = outcome.failure;
-      this.#recentFailure = outcome.failure;
-      metrics.recordFailures.inc({ reason: outcome.failure });
-      if (outcome.failure === 'rejected') {
-        this.#fail(record);
-        continue;
-      }
-      const again = failed.get(record.partitionKey);
-      if (again) again.push(record);
-      else failed.set(record.partitionKey, [record]);
+      const ofKey = again.get(event.partitionKey);
+      if (ofKey) ofKey.push(event);
+      else again.set(event.partitionKey, [event]);
     }
-    return failed;
+    return again;
   }
 
-  /** Waits, then puts what still has time in front of its lane and tells the callers of the rest. */
-  async #again(failed: ReadonlyMap<string, Pending[]>): Promise<void> {
+  /** What the call says of its shards; those that did not take all it had for them are left alone for a while. */
+  #report({ shards }: CallResult<Pending>): void {
     const { clock, random } = this.#deps;
-    let attempts = 0;
-    for (const records of failed.values()) {
-      for (const record of records) attempts = Math.max(attempts, record.attempts);
+    for (const [shardId, { failure, storedBytes }] of shards) {
+      const shard = this.#backlog.shard(shardId);
+      shard.failing = failure;
+      if (storedBytes > 0) {
+        this.#backlog.drained(shard, storedBytes);
+        shard.failedCalls = 0;
+      }
+      if (failure === undefined) continue;
+      shard.failedCalls++;
+      this.#lanes.hold(shardId);
+      void clock.sleep(shardBackoff(shardId, shard, random)).then(() => {
+        this.#lanes.unhold(shardId);
+        this.#pump();
+      });
     }
-    await clock.sleep(fullJitter(attempts - 1, BACKOFF, random));
-    const now = clock.monotonic();
-    for (const [key, records] of failed) {
-      this.#lanes.release(key, this.#inTime(records, now));
-    }
-    this.#pump();
   }
 
-  /** Tells the callers of records whose deadline is over; returns the others. */
-  #inTime(records: readonly Pending[], now: number): Pending[] {
-    return records.filter((record) => {
-      if (now < record.deadline) return true;
-      this.#fail(record);
-      return false;
-    });
-  }
-
-  #fail(record: Pending): void {
+  #fail(event: Pending): void {
     this.#notStored++;
-    this.#forget(record);
-    record.reject(
-      (record.failure ?? this.#recentFailure) === 'throttled'
-        ? new NotStoredError('throttled', 'Kinesis throttled the shard of this source until the deadline')
-        : new NotStoredError('sink-unavailable', 'Kinesis did not store the event in time'),
+    const { stored, bytes, failing } = event.shard;
+    const rate = stored.perSecond(this.#deps.clock.monotonic());
+    const after = retryAfterSeconds({ bytes, drainBytesPerSecond: rate });
+    this.#answer(
+      event,
+      (event.failure ?? failing) === 'throttled'
+        ? new NotStoredError(
+            'throttled',
+            'Kinesis throttled the shard of this source until the deadline',
+            after,
+          )
+        : new NotStoredError('sink-unavailable', 'Kinesis did not store the event in time', after),
     );
   }
 
-  #forget(record: Pending): void {
-    this.#records--;
-    this.#bytes -= record.bytes;
-    if (this.#records === 0) this.#onEmpty?.();
+  #answer(event: Pending, outcome: StoredPosition | NotStoredError): void {
+    this.#backlog.answered(event.shard, event.bytes);
+    event.owner.answer(event.index, outcome);
+    if (this.#backlog.records === 0) this.#onEmpty?.();
   }
 }

@@ -1,127 +1,227 @@
-import { MAX_CALL_BYTES, MAX_CALL_RECORDS } from './policy.ts';
+import type { Packable, Packer, Packing } from './packer.ts';
 
-/** What a queued record must tell. */
-export interface Queued {
-  readonly partitionKey: string;
-  /** What it counts against the call's byte limit: data and partition key. */
-  readonly bytes: number;
+/** What a queued event must tell. */
+export interface Queued extends Packable {
   /** Monotonic, in ms. */
   readonly acceptedAt: number;
+  /** When it is too late to send it, on the same clock. */
+  readonly deadline: number;
+}
+
+/** What `take` took. */
+export interface Taken<T> {
+  /** Keys that are busy until `release`. */
+  keys: string[];
+  /** Events whose deadline was over: they are in no call. */
+  expired: T[];
 }
 
 interface Lane<T> {
   readonly key: string;
   queue: T[];
-  /** Of the records in `queue`. */
+  /** Of the events in `queue`. */
   bytes: number;
-  /** A call holds records of this key, or failed ones wait for their next attempt. */
+  /** A call holds events of this key. */
   busy: boolean;
-  /** What it adds to the sendable totals: nothing while it is busy. */
-  offered: { records: number; bytes: number };
+  shard: ShardQueue<T>;
 }
 
-const NOTHING = { records: 0, bytes: 0 };
+/** The lanes of one shard, or of all when nobody knows where a key goes. */
+interface ShardQueue<T> {
+  readonly id: string | undefined;
+  /** Lanes that may send, the one that waited longest first: those with failed events go before the others. */
+  readonly retrying: Set<Lane<T>>;
+  readonly fresh: Set<Lane<T>>;
+  records: number;
+  bytes: number;
+  /** Backing off: nothing is taken. */
+  held: boolean;
+}
 
 /**
- * The queue of records that wait to be sent, in a lane for each partition key. A key is in one call at a time,
- * and what failed goes back to the front of its lane, so no call carries a record before an earlier one of its
- * key is dealt with. Within a call Kinesis may refuse one record and take the next: only with `recordsPerKey` 1
- * can that not swap two records of a key. Other keys go on meanwhile.
+ * The queue of events that wait to be sent, in a lane for each partition key, lanes grouped by shard. A key is in one
+ * call at a time, and what failed goes back to the front of its lane, so no call carries an event before an earlier one
+ * of its key is dealt with. Other keys go on meanwhile, and other shards while one backs off.
  */
 export class Lanes<T extends Queued> {
-  readonly #recordsPerKey: number;
   readonly #lanes = new Map<string, Lane<T>>();
-  /** Lanes that may send, the one that waited longest first: those with failed records go before the others. */
-  readonly #retrying = new Set<Lane<T>>();
-  readonly #fresh = new Set<Lane<T>>();
-  #records = 0;
-  #bytes = 0;
+  readonly #shards = new Map<string | undefined, ShardQueue<T>>();
 
-  /** @param recordsPerKey how many records of one key a call may carry. */
-  constructor(recordsPerKey: number) {
-    this.#recordsPerKey = recordsPerKey;
-  }
+  #sendableRecords = 0;
+  #sendableBytes = 0;
 
-  /** Records that could go now. */
+  /** Events that could go now. */
   get sendableRecords(): number {
-    return this.#records;
+    return this.#sendableRecords;
   }
-  /** Their bytes; an upper bound for a key that has more than it may send at once. */
   get sendableBytes(): number {
-    return this.#bytes;
+    return this.#sendableBytes;
   }
 
-  /** When the record that is next to go was accepted; undefined when none is. */
-  get oldestAcceptedAt(): number | undefined {
-    const [lane = this.#fresh.values().next().value] = this.#retrying;
-    return lane?.queue[0]?.acceptedAt;
-  }
-
-  push(record: T): void {
-    let lane = this.#lanes.get(record.partitionKey);
-    if (!lane) {
-      lane = { key: record.partitionKey, queue: [], bytes: 0, busy: false, offered: NOTHING };
-      this.#lanes.set(record.partitionKey, lane);
+  /** When the event that waits longest to go was accepted; undefined when none could go. */
+  get oldestSendableAt(): number | undefined {
+    let oldest: number | undefined;
+    for (const shard of this.#shards.values()) {
+      const at = shard.held ? undefined : oldestOf(shard);
+      if (at !== undefined && (oldest === undefined || at < oldest)) oldest = at;
     }
-    lane.queue.push(record);
-    lane.bytes += record.bytes;
-    if (lane.busy) return;
-    if (!this.#retrying.has(lane)) this.#fresh.add(lane);
-    this.#offer(lane);
+    return oldest;
   }
 
-  /** Takes the records of one call, within the limits of the API. Their keys stay busy until `release`. */
-  take(): T[] {
-    const taken: T[] = [];
-    let bytes = 0;
-    for (const lanes of [this.#retrying, this.#fresh]) {
-      for (const lane of lanes) {
-        let n = 0;
-        for (const record of lane.queue) {
-          const full = taken.length === MAX_CALL_RECORDS || bytes + record.bytes > MAX_CALL_BYTES;
-          if (n === this.#recordsPerKey || full) break;
-          taken.push(record);
-          bytes += record.bytes;
-          n++;
-        }
-        if (n === 0) return taken;
-        for (const record of lane.queue.splice(0, n)) lane.bytes -= record.bytes;
-        lane.busy = true;
-        lanes.delete(lane);
-        this.#offer(lane);
-      }
+  /** As `oldestSendableAt`, over those too whose shard backs off. */
+  get oldestWaitingAt(): number | undefined {
+    let oldest: number | undefined;
+    for (const shard of this.#shards.values()) {
+      const at = oldestOf(shard);
+      if (at !== undefined && (oldest === undefined || at < oldest)) oldest = at;
+    }
+    return oldest;
+  }
+
+  /** Bytes of the shard that has most to send; 0 for events of unknown shards, which are no one's burst. */
+  get fullestShardBytes(): number {
+    let fullest = 0;
+    for (const { id, held, bytes } of this.#shards.values()) {
+      if (id !== undefined && !held && bytes > fullest) fullest = bytes;
+    }
+    return fullest;
+  }
+
+  /** When the event of this shard that waits longest was accepted, held or not. */
+  oldestOfShard(shardId: string | undefined): number | undefined {
+    const shard = this.#shards.get(shardId);
+    return shard && oldestOf(shard);
+  }
+
+  /** @param shardId where the key goes; it counts for a key that has nothing waiting. */
+  push(event: T, shardId: string | undefined): void {
+    let lane = this.#lanes.get(event.partitionKey);
+    if (!lane) {
+      const shard = this.#shard(shardId);
+      lane = { key: event.partitionKey, queue: [], bytes: 0, busy: false, shard };
+      this.#lanes.set(event.partitionKey, lane);
+    }
+    lane.queue.push(event);
+    lane.bytes += event.bytes;
+    if (lane.busy) return;
+    if (!lane.shard.retrying.has(lane)) lane.shard.fresh.add(lane);
+    this.#count(lane.shard, 1, event.bytes);
+  }
+
+  /** Moves the events of one call into `packer`. */
+  take(packer: Packer<T>, now: number): Taken<T> {
+    const taken: Taken<T> = { keys: [], expired: [] };
+    for (const shard of [...this.#shards.values()]) {
+      if (shard.held || shard.records === 0) continue;
+      packer.startShard(shard.id);
+      if (this.#takeShard(shard, packer, now, taken) === 'call-full') return taken;
+      // The shards that this call has no room for go first in the next one.
+      this.#shards.delete(shard.id);
+      this.#shards.set(shard.id, shard);
     }
     return taken;
   }
 
   /**
-   * A key's records of a call are dealt with.
+   * A key's events of a call are dealt with.
    *
    * @param again those to be sent again, in the order they were taken.
+   * @param shardId where the key goes by now.
    */
-  release(key: string, again: readonly T[]): void {
+  release(key: string, again: readonly T[], shardId: string | undefined): void {
     const lane = this.#lanes.get(key);
     if (!lane) return;
     lane.busy = false;
     if (again.length > 0) lane.queue = [...again, ...lane.queue];
-    for (const record of again) lane.bytes += record.bytes;
+    for (const event of again) lane.bytes += event.bytes;
     if (lane.queue.length === 0) {
       this.#lanes.delete(key);
       return;
     }
-    (again.length > 0 ? this.#retrying : this.#fresh).add(lane);
-    this.#offer(lane);
+    this.#offer(lane, shardId, again.length > 0);
   }
 
-  /** Brings the sendable totals up to date with what a lane now has to give. */
-  #offer(lane: Lane<T>): void {
-    const { queue, bytes, busy, offered } = lane;
-    this.#records -= offered.records;
-    this.#bytes -= offered.bytes;
-    if (busy) lane.offered = NOTHING;
-    else if (this.#recordsPerKey === 1) lane.offered = { records: 1, bytes: queue[0]?.bytes ?? 0 };
-    else lane.offered = { records: Math.min(queue.length, this.#recordsPerKey), bytes };
-    this.#records += lane.offered.records;
-    this.#bytes += lane.offered.bytes;
+  /** Takes nothing of this shard until `unhold`. */
+  hold(shardId: string | undefined): void {
+    const shard = this.#shards.get(shardId);
+    if (!shard || shard.held) return;
+    this.#count(shard, -shard.records, -shard.bytes, 'sendable');
+    shard.held = true;
   }
+
+  unhold(shardId: string | undefined): void {
+    const shard = this.#shards.get(shardId);
+    if (!shard?.held) return;
+    shard.held = false;
+    this.#count(shard, shard.records, shard.bytes, 'sendable');
+  }
+
+  /** Keys may go to other shards from now on. */
+  regroup(shardOf: (key: string) => string | undefined): void {
+    const waiting = [...this.#shards.values()].flatMap((shard) => [...shard.retrying, ...shard.fresh]);
+    const retrying = new Set([...this.#shards.values()].flatMap((shard) => [...shard.retrying]));
+    this.#shards.clear();
+    this.#sendableRecords = 0;
+    this.#sendableBytes = 0;
+    for (const lane of waiting) this.#offer(lane, shardOf(lane.key), retrying.has(lane));
+  }
+
+  #takeShard(shard: ShardQueue<T>, packer: Packer<T>, now: number, taken: Taken<T>): Packing {
+    for (const lanes of [shard.retrying, shard.fresh]) {
+      for (const lane of lanes) {
+        const before = taken.expired.length;
+        let packing: Packing = 'added';
+        let n = 0;
+        let bytes = 0;
+        for (const event of lane.queue) {
+          if (event.deadline <= now) taken.expired.push(event);
+          else packing = packer.add(event, n === taken.expired.length - before);
+          if (packing !== 'added') break;
+          n++;
+          bytes += event.bytes;
+        }
+        if (n > 0) {
+          this.#count(shard, -lane.queue.length, -lane.bytes);
+          lanes.delete(lane);
+          lane.queue.splice(0, n);
+          lane.bytes -= bytes;
+          lane.busy = true;
+          taken.keys.push(lane.key);
+        }
+        if (packing === 'shard-full' || packing === 'call-full') return packing;
+      }
+    }
+    return 'added';
+  }
+
+  /** A lane that isn't busy takes its place among those that may send. */
+  #offer(lane: Lane<T>, shardId: string | undefined, retrying: boolean): void {
+    lane.shard = this.#shard(shardId);
+    (retrying ? lane.shard.retrying : lane.shard.fresh).add(lane);
+    this.#count(lane.shard, lane.queue.length, lane.bytes);
+  }
+
+  #shard(id: string | undefined): ShardQueue<T> {
+    let shard = this.#shards.get(id);
+    if (!shard) {
+      shard = { id, retrying: new Set(), fresh: new Set(), records: 0, bytes: 0, held: false };
+      this.#shards.set(id, shard);
+    }
+    return shard;
+  }
+
+  #count(shard: ShardQueue<T>, records: number, bytes: number, what: 'both' | 'sendable' = 'both'): void {
+    if (what === 'both') {
+      shard.records += records;
+      shard.bytes += bytes;
+    }
+    if (shard.held) return;
+    this.#sendableRecords += records;
+    this.#sendableBytes += bytes;
+  }
+}
+
+function oldestOf<T extends Queued>({ retrying, fresh }: ShardQueue<T>): number | undefined {
+  const [lane = fresh.values().next().value] = retrying;
+  return lane?.queue[0]?.acceptedAt;
 }

@@ -6,13 +6,14 @@ import {
   MAX_CALL_BYTES,
   MAX_CALL_RECORDS,
   MAX_RECORD_BYTES,
-  recordsPerKey,
+  MAX_SHARD_BYTES,
 } from './policy.ts';
 
 const LIMITS = { lingerMs: 5, maxInFlightCalls: 4 };
 const ONE_IN_FLIGHT: BatchState = {
   sendableRecords: 1,
   sendableBytes: 100,
+  fullestShardBytes: 100,
   oldestAgeMs: 0,
   inFlightCalls: 1,
   draining: false,
@@ -28,18 +29,20 @@ describe('when a call leaves', () => {
     ['a call full of records', { sendableRecords: MAX_CALL_RECORDS }, { action: 'send' }],
     ['one record short of full', { sendableRecords: MAX_CALL_RECORDS - 1 }, { action: 'wait', ms: 5 }],
     ['a call full of bytes', { sendableBytes: MAX_CALL_BYTES }, { action: 'send' }],
+    ['a shard full of bytes', { fullestShardBytes: MAX_SHARD_BYTES }, { action: 'send' }],
     ['a stop', { draining: true }, { action: 'send' }],
     ['all calls in flight', { inFlightCalls: 4, oldestAgeMs: 99, draining: true }, { action: 'idle' }],
   ])('%s', (_, state, decision) => {
-    expect(decide({ ...ONE_IN_FLIGHT, ...state }, LIMITS)).toEqual(decision);
+    expect(decide({ ...ONE_IN_FLIGHT, ...state }, LIMITS, 'off')).toEqual(decision);
   });
 
   it('knows the limits of the API', () => {
     expect([MAX_CALL_RECORDS, MAX_CALL_BYTES, MAX_RECORD_BYTES]).toEqual([500, 5_242_880, 1_048_576]);
   });
 
-  it('lets a call carry one event of a source in strict order, any number in relaxed order', () => {
-    expect(recordsPerKey('strict')).toBe(1);
-    expect(recordsPerKey('relaxed')).toBe(MAX_CALL_RECORDS);
+  it('does not call 500 events full when they share records', () => {
+    const state = { ...ONE_IN_FLIGHT, sendableRecords: MAX_CALL_RECORDS };
+    expect(decide(state, LIMITS, 'off')).toEqual({ action: 'send' });
+    expect(decide(state, LIMITS, 'shard')).toEqual({ action: 'wait', ms: 5 });
   });
 });

@@ -6,13 +6,18 @@ import type { Express } from 'express';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../shared/clock.ts';
+import { WeirError } from '../../shared/errors.ts';
 import { isUuid } from '../../shared/ids.ts';
 import { createRegistry } from '../../shared/metrics.ts';
 import { close } from '../../shared/server.ts';
+import { Quota } from '../admission/quota.ts';
 import type { TrustedProxies } from '../config.ts';
 import { NotStoredError, RecordTooLargeError } from '../errors.ts';
+import { IdempotencyWindow } from '../ingest/idempotency-window.ts';
+import { Ingest } from '../ingest/ingest.ts';
 import { createProducerMetrics } from '../metrics.ts';
 import { type AppDeps, buildApp } from './app.ts';
+import { BodyBudget } from './body-reader.ts';
 
 const MAX_EVENT_BYTES = 2_000;
 const EVENT = { source: 'sensor-1', amount: 12.5, timestamp: '2026-01-02T03:04:05Z', note: 'kept' };
@@ -34,18 +39,39 @@ beforeEach(async () => {
   draining = false;
   logged = [];
   registry = createRegistry('test');
-  const deps: AppDeps = {
+  const clock = systemClock;
+  const ingest = new Ingest({
+    // A Kinesis that takes or refuses everything.
     batcher: {
-      submit: async (key, data) => {
+      offer: (key, data, owner, index) => {
         onSubmit();
+        if (refusal instanceof WeirError) return refusal;
         if (refusal) throw refusal;
         submitted.push({ key, event: JSON.parse(Buffer.from(data).toString()) });
-        return { shardId: 'shardId-000000000001', sequenceNumber: '496' };
+        setImmediate(() => {
+          owner.answer(index, {
+            shardId: 'shardId-000000000001',
+            sequenceNumber: `${495 + submitted.length}`,
+          });
+        });
+        return undefined;
       },
     },
+    window: new IdempotencyWindow({ maxBytes: 1e6, maxAgeMs: 60_000 }, () => clock.monotonic()),
+    clientQuota: new Quota(0, 0),
+    sourceQuota: new Quota(0, 0),
+    maxEventBytes: MAX_EVENT_BYTES,
+    clock,
+  });
+  const deps: AppDeps = {
+    ingest,
+    refusal: () => undefined,
+    budget: new BodyBudget(10_000_000),
+    maxBatchBytes: 1_000_000,
+    maxBatchEvents: 2_000,
     readiness: () => ({ ok: true, status: 'ready', buffered_records: 0, buffered_bytes: 0 }),
     draining: () => draining,
-    clock: systemClock,
+    clock,
     log: pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) }),
     metrics: createProducerMetrics(registry),
     maxEventBytes: MAX_EVENT_BYTES,
@@ -142,12 +168,15 @@ describe('POST /send', () => {
     expect(submitted[0]!.event.source_ip).toBe(sourceIp);
   });
 
-  it('derives the same request_id from the same source and Idempotency-Key', async () => {
-    for (const key of ['k-1', '"k-1"', 'k-2']) await post(JSON.stringify(EVENT), { 'idempotency-key': key });
+  it('derives the same request_id from the same source and Idempotency-Key, and stores the event once', async () => {
+    const answers: unknown[] = [];
+    for (const key of ['k-1', '"k-1"', 'k-2']) {
+      answers.push(await (await post(JSON.stringify(EVENT), { 'idempotency-key': key })).json());
+    }
     await post(JSON.stringify({ ...EVENT, source: 'other' }), { 'idempotency-key': 'k-1' });
-    const [bare, quoted, second, other] = submitted.map(({ event }) => event.request_id);
-    expect(quoted).toBe(bare);
-    expect(new Set([bare, second, other]).size).toBe(3);
+    expect(answers[1]).toEqual(answers[0]);
+    expect(new Set(submitted.map(({ event }) => event.request_id)).size).toBe(3);
+    expect(submitted).toHaveLength(3);
     const bad = await post(JSON.stringify(EVENT), { 'idempotency-key': 'ü' });
     expect(await problem(bad)).toMatchObject({ status: 400, code: 'idempotency-key-invalid' });
   });
@@ -217,9 +246,9 @@ describe('POST /send', () => {
     ['buffer-full', 503],
     ['draining', 503],
   ] as const)('answers %s with %i and Retry-After', async (code, status) => {
-    refusal = new NotStoredError(code, 'for now');
+    refusal = new NotStoredError(code, 'for now', 7);
     const response = await post(JSON.stringify(EVENT));
-    expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(response.headers.get('retry-after')).toBe('7');
     expect(await problem(response)).toMatchObject({ status, code });
     expect(await registry.metrics()).toContain(
       `weir_producer_events_total{outcome="${code}",service="test"} 1`,

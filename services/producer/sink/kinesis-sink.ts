@@ -20,7 +20,11 @@ export class KinesisSink implements Sink {
   }
 
   async put(records: readonly SinkRecord[]): Promise<PutOutcome[]> {
-    const Records = records.map(({ partitionKey, data }) => ({ PartitionKey: partitionKey, Data: data }));
+    const Records = records.map(({ partitionKey, explicitHashKey, data }) => ({
+      PartitionKey: partitionKey,
+      ...(explicitHashKey === undefined ? {} : { ExplicitHashKey: explicitHashKey }),
+      Data: data,
+    }));
     const answer = await this.#attempt(
       this.#client.send(new PutRecordsCommand({ StreamName: this.#stream, Records })),
     );

@@ -3,13 +3,17 @@ import { WeirError } from '../../shared/errors.ts';
 /** A record as Kinesis takes it. */
 export interface SinkRecord {
   readonly partitionKey: string;
+  /** Decimal, 0 to 2^128 - 1: decides the shard in place of the partition key's hash. */
+  readonly explicitHashKey?: string;
   readonly data: Uint8Array;
 }
 
-/** Where Kinesis stored a record. */
+/** Where Kinesis stored an event. */
 export interface StoredPosition {
   shardId: string;
   sequenceNumber: string;
+  /** Its place in the aggregate that carried it; undefined when it is a record by itself. */
+  subSequenceNumber?: number;
 }
 
 /**

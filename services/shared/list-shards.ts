@@ -1,5 +1,14 @@
 import { type KinesisClient, ListShardsCommand, type Shard } from '@aws-sdk/client-kinesis';
-import type { ShardInfo } from '../record.ts';
+
+/** A shard as ListShards names it. */
+export interface ShardInfo {
+  shardId: string;
+  parentShardIds: readonly string[];
+  /** Decimal, both ends included. */
+  hashKeyRange: { starting: string; ending: string };
+  /** False once the shard was split or merged: it takes no more records. */
+  open: boolean;
+}
 
 /** All shards of the stream that retention has not removed, closed ones included. */
 export async function listShards(client: KinesisClient, stream: string): Promise<ShardInfo[]> {

@@ -1,0 +1,46 @@
+import { isIP } from 'node:net';
+import type { Request } from 'express';
+import type { RequestContext } from '../ingest/ingest.ts';
+import { HttpProblem } from './problems.ts';
+
+/** 1 to 255 visible ASCII characters, as a quoted string (draft-ietf-httpapi-idempotency-key-header) or bare. */
+const IDEMPOTENCY_KEY = /^(?:"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,255})"|([\x21\x23-\x7e]{1,255}))$/;
+/** W3C Trace Context, version 00 or a later one that begins alike; ids of zeros are invalid. */
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/;
+const TRACEPARENT_LENGTH = 55;
+
+/** What the events of a request have in common. */
+export function requestContext(request: Request): RequestContext {
+  const ip = sourceIp(request);
+  return { sourceIp: ip, client: ip, maySend: () => true, traceparent: traceparentOf(request) };
+}
+
+/**
+ * The client's address: as the trusted proxies tell it, else the connection's. What a proxy passed on that is no
+ * address is not believed; an IPv4 address in IPv6 clothes (a dual-stack socket's) is shown as IPv4.
+ */
+function sourceIp(request: Request): string {
+  const told = (request.ip ?? '').replace(/^::ffff:(?=\d+\.)/i, '');
+  return isIP(told) === 0 ? (request.socket.remoteAddress ?? '') : told;
+}
+
+/** A header that is no trace context is left out, as the standard says: it must never fail a request. */
+function traceparentOf(request: Request): string | undefined {
+  const header = request.headers.traceparent;
+  return typeof header === 'string' && TRACEPARENT.test(header)
+    ? header.slice(0, TRACEPARENT_LENGTH)
+    : undefined;
+}
+
+/** @throws HttpProblem 400 for a key that is not usable. */
+export function idempotencyKeyOf(request: Request): string | undefined {
+  const header = request.headers['idempotency-key'];
+  if (header === undefined) return undefined;
+  const match = typeof header === 'string' ? IDEMPOTENCY_KEY.exec(header) : null;
+  const key = match?.[1] ?? match?.[2];
+  if (key !== undefined) return key;
+  throw new HttpProblem(
+    'idempotency-key-invalid',
+    'Idempotency-Key takes 1 to 255 visible ASCII characters, sent once',
+  );
+}

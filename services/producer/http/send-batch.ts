@@ -1,0 +1,148 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Request, RequestHandler } from 'express';
+import type { Logger } from '../../shared/log.ts';
+import type { RequestContext } from '../ingest/ingest.ts';
+import type { RawEvent } from '../ingest/raw-event.ts';
+import { BatchOutcomes } from './batch-outcomes.ts';
+import { eachChunk, readBody, tooLarge } from './body-reader.ts';
+import { fromCloudEvent } from './cloud-events.ts';
+import { parseJson, parseJsonArray, tooMany } from './json-body.ts';
+import { Lines } from './lines.ts';
+import { type BodyKind, bodyKind } from './media-type.ts';
+import { HttpProblem } from './problems.ts';
+import { idempotencyKeyOf, requestContext } from './request-context.ts';
+import { closeWhenDraining, type SendDeps } from './send.ts';
+
+export interface SendBatchDeps extends SendDeps {
+  maxBatchBytes: number;
+  maxBatchEvents: number;
+  log: Logger;
+}
+
+const HINT =
+  'send a JSON array ("application/json"), one event a line ("application/x-ndjson"), or CloudEvents ("application/cloudevents-batch+json")';
+/** How long a batch holds the event loop at a stretch, in ms, and how often it looks at the clock. */
+const SLICE_MS = 2;
+const SLICE_EVENTS = 16;
+
+/**
+ * `POST /send/batch`: as `/send` for many events, each with an outcome of its own. NDJSON is taken while it comes in; the
+ * other forms are checked as a whole first, so that one that is not JSON leaves nothing behind.
+ */
+export function sendBatch(deps: SendBatchDeps): RequestHandler {
+  return async (request, response) => {
+    const kind = bodyKind(request.headers['content-type'], ['json', 'ndjson', 'cloudevents-batch'], HINT);
+    const refused = deps.refusal(0);
+    if (refused) throw refused;
+    const batch = new Batch(request, deps);
+    if (kind === 'ndjson') await batch.takeLines(request);
+    else await batch.takeArray(request, kind);
+    const { outcomes } = batch;
+    await outcomes.all();
+    if (outcomes.internal) {
+      deps.log.error({ err: outcomes.internal.cause }, 'events of a batch failed');
+    }
+    const { status, retryAfterSeconds, body } = outcomes.answer();
+    if (retryAfterSeconds > 0) response.setHeader('retry-after', String(retryAfterSeconds));
+    if (!request.complete) response.setHeader('connection', 'close');
+    closeWhenDraining(response, deps);
+    response.statusCode = status;
+    response.setHeader('content-type', 'application/json; charset=utf-8');
+    response.end(body);
+  };
+}
+
+class Batch {
+  readonly outcomes: BatchOutcomes;
+  readonly #deps: SendBatchDeps;
+  readonly #context: RequestContext;
+  readonly #key: string | undefined;
+  readonly #ingestedAt: string;
+  #sliceStartedAt = 0;
+
+  constructor(request: Request, deps: SendBatchDeps) {
+    this.#deps = deps;
+    this.#context = requestContext(request);
+    this.#key = idempotencyKeyOf(request);
+    this.#ingestedAt = new Date(deps.clock.now()).toISOString();
+    this.outcomes = new BatchOutcomes(isCompact(request), deps.metrics);
+  }
+
+  async takeArray(request: Request, kind: BodyKind): Promise<void> {
+    const { maxBatchBytes, maxBatchEvents, budget } = this.#deps;
+    const body = await readBody(request, { limit: maxBatchBytes, budget });
+    try {
+      const values = await parseJsonArray(body.bytes, maxBatchEvents);
+      if (values.length === 0) throw new HttpProblem('body-invalid', 'the batch is empty');
+      this.#sliceStartedAt = performance.now();
+      for (const value of values) {
+        this.#take(() => (kind === 'json' ? plainEvent(value) : fromCloudEvent(value)));
+        if (this.outcomes.total % SLICE_EVENTS === 0) await this.#pause();
+      }
+    } finally {
+      body.release();
+    }
+  }
+
+  async takeLines(request: Request): Promise<void> {
+    const { maxEventBytes, maxBatchBytes } = this.#deps;
+    const lines = new Lines(maxEventBytes);
+    try {
+      await eachChunk(request, maxBatchBytes, (chunk) => this.#takeEach(lines.push(chunk)));
+      await this.#takeEach(lines.end());
+    } catch (error) {
+      // What came before has been taken: its outcomes are told, and then why there are no more.
+      if (!(error instanceof HttpProblem) || this.outcomes.total === 0) throw error;
+      this.outcomes.settled(this.outcomes.expect(undefined), error);
+    }
+    if (this.outcomes.total === 0) throw new HttpProblem('body-invalid', 'the batch is empty');
+  }
+
+  async #takeEach(lines: readonly (Buffer | undefined)[]): Promise<void> {
+    const { maxEventBytes, maxBatchEvents } = this.#deps;
+    this.#sliceStartedAt = performance.now();
+    for (const line of lines) {
+      if (this.outcomes.total >= maxBatchEvents) throw tooMany(maxBatchEvents);
+      this.#take(() => {
+        if (!line) throw tooLarge(maxEventBytes);
+        return plainEvent(parseJson(line));
+      });
+      if (this.outcomes.total % SLICE_EVENTS === 0) await this.#pause();
+    }
+  }
+
+  /** One event: an envelope that can't be read is an outcome like any other. */
+  #take(read: () => RawEvent): void {
+    let raw: RawEvent;
+    try {
+      raw = read();
+    } catch (error) {
+      if (!(error instanceof HttpProblem)) throw error;
+      this.outcomes.settled(this.outcomes.expect(undefined), error);
+      return;
+    }
+    const index = this.outcomes.expect(raw.clientId);
+    // Each event its own key, the same one when the batch is sent again.
+    if (this.#key !== undefined) raw.idempotencyKey ??= `${this.#key}/${index}`;
+    this.#deps.ingest.accept(raw, this.#context, this.#ingestedAt, this.outcomes, index);
+  }
+
+  /** Lets others have their turn once this batch has held the event loop for long enough. */
+  async #pause(): Promise<void> {
+    if (performance.now() - this.#sliceStartedAt < SLICE_MS) return;
+    await nextTurn();
+    this.#sliceStartedAt = performance.now();
+  }
+}
+
+/** The event itself; its field `id`, if it has one, comes back with its outcome. */
+function plainEvent(value: unknown): RawEvent {
+  const id = (value as { id?: unknown } | null)?.id;
+  const known = typeof id === 'number' || (typeof id === 'string' && id.length <= 1_024);
+  return { value, clientId: known ? id : undefined };
+}
+
+/** The query is read here alone: express's parser is off. */
+function isCompact(request: Request): boolean {
+  return new URLSearchParams(request.url.split('?', 2)[1]).get('compact') === 'true';
+}
