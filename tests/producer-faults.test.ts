@@ -1,15 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type KinesisDouble, startKinesisDouble } from '../services/testkit/kinesis-double/kinesis-double.ts';
 import { type ServiceProcess, spawnService } from '../services/testkit/service-process.ts';
+import { eventsOf } from '../services/testkit/stream-events.ts';
 
 const STREAM = 'stream';
 const EVENTS = 400;
 let kinesis: KinesisDouble;
 let producer: ServiceProcess;
 
-beforeEach(async () => {
-  kinesis = await startKinesisDouble({ limits: 'none' });
-  kinesis.createStream(STREAM, 2);
+async function startProducer(env: Record<string, string> = {}): Promise<void> {
   producer = await spawnService({
     name: 'producer',
     entry: 'services/producer/main.ts',
@@ -18,8 +17,14 @@ beforeEach(async () => {
       AWS_ENDPOINT_URL_KINESIS: kinesis.endpoint,
       PUT_TIMEOUT_MS: '500',
       EVENT_DEADLINE_MS: '4000',
+      ...env,
     },
   });
+}
+
+beforeEach(async () => {
+  kinesis = await startKinesisDouble({ limits: 'none' });
+  kinesis.createStream(STREAM, 2);
 });
 afterEach(async () => {
   await producer.stop();
@@ -50,11 +55,10 @@ async function sendAll(): Promise<Map<string, number>> {
 
 /** The stream as the consumer counts it: the first of each request_id, by source. */
 function streamed(): { ids: string[]; bySource: Map<string, number[]> } {
-  const records = kinesis.records(STREAM);
   const ids = new Set<string>();
   const bySource = new Map<string, number[]>();
-  for (const { data } of records) {
-    const { request_id: id, source, amount } = JSON.parse(data.toString());
+  for (const { event } of kinesis.records(STREAM).flatMap(eventsOf)) {
+    const { request_id: id, source, amount } = event;
     if (ids.has(id)) continue;
     ids.add(id);
     bySource.set(source, [...(bySource.get(source) ?? []), amount]);
@@ -62,59 +66,67 @@ function streamed(): { ids: string[]; bySource: Map<string, number[]> } {
   return { ids: [...ids].sort(), bySource };
 }
 
-describe('the producer, when Kinesis misbehaves', () => {
-  it.each<[string, (faults: KinesisDouble['faults']) => void]>([
-    ['nothing', () => {}],
-    [
-      'partial failures',
-      (faults) =>
-        faults.next({
-          operation: 'PutRecords',
-          kind: 'partial',
-          fails: (index) => index % 2 === 0,
-          times: 30,
-        }),
-    ],
-    ['throttled calls', (faults) => faults.next({ operation: 'PutRecords', kind: 'throttle', times: 10 })],
-    [
-      'internal failures',
-      (faults) => faults.next({ operation: 'PutRecords', kind: 'internal-failure', times: 10 }),
-    ],
-    [
-      '500s that are not JSON',
-      (faults) => faults.next({ operation: 'PutRecords', kind: 'http-500', times: 10 }),
-    ],
-    ['lost answers', (faults) => faults.next({ operation: 'PutRecords', kind: 'lost-answer', times: 10 })],
-    ['broken connections', (faults) => faults.next({ operation: 'PutRecords', kind: 'reset', times: 10 })],
-    [
-      'answers after the time-out',
-      (faults) => faults.next({ operation: 'PutRecords', kind: 'latency', ms: 800, times: 3 }),
-    ],
-  ])(
-    '%s: what it accepted is in the stream, once after dedupe, in the order of each client',
-    async (_, plan) => {
-      plan(kinesis.faults);
-      const accepted = await sendAll();
-      const { ids, bySource } = streamed();
-      expect(kinesis.faults.pending).toBe(0);
-      expect(accepted.size).toBe(EVENTS);
-      expect(ids).toEqual([...accepted.keys()].sort());
-      for (const amounts of bySource.values())
-        expect(amounts).toEqual(Array.from({ length: EVENTS / 10 }, (_, n) => n));
-    },
-  );
+describe.each(['off', 'shard'])(
+  'the producer with AGGREGATION=%s, when Kinesis misbehaves',
+  (AGGREGATION) => {
+    beforeEach(() => startProducer({ AGGREGATION }));
 
-  it('tells callers to come back while a shard is throttled for long, and loses nothing', async () => {
-    kinesis.setLimits('aws');
-    kinesis.faults.next({ operation: 'PutRecords', kind: 'throttle', times: 200 });
-    const response = await fetch(`http://127.0.0.1:${producer.ports.port}/send`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: '{"source":"a","amount":1}',
+    it.each<[string, (faults: KinesisDouble['faults']) => void]>([
+      ['nothing', () => {}],
+      [
+        'partial failures',
+        (faults) =>
+          faults.next({
+            operation: 'PutRecords',
+            kind: 'partial',
+            fails: (index) => index % 2 === 0,
+            times: 30,
+          }),
+      ],
+      ['throttled calls', (faults) => faults.next({ operation: 'PutRecords', kind: 'throttle', times: 10 })],
+      [
+        'internal failures',
+        (faults) => faults.next({ operation: 'PutRecords', kind: 'internal-failure', times: 10 }),
+      ],
+      [
+        '500s that are not JSON',
+        (faults) => faults.next({ operation: 'PutRecords', kind: 'http-500', times: 10 }),
+      ],
+      ['lost answers', (faults) => faults.next({ operation: 'PutRecords', kind: 'lost-answer', times: 10 })],
+      ['broken connections', (faults) => faults.next({ operation: 'PutRecords', kind: 'reset', times: 10 })],
+      [
+        'answers after the time-out',
+        (faults) => faults.next({ operation: 'PutRecords', kind: 'latency', ms: 800, times: 3 }),
+      ],
+    ])(
+      '%s: what it accepted is in the stream, once after dedupe, in the order of each client',
+      async (_, plan) => {
+        plan(kinesis.faults);
+        const accepted = await sendAll();
+        const { ids, bySource } = streamed();
+        expect(kinesis.faults.pending).toBe(0);
+        expect(accepted.size).toBe(EVENTS);
+        expect(ids).toEqual([...accepted.keys()].sort());
+        for (const amounts of bySource.values())
+          expect(amounts).toEqual(Array.from({ length: EVENTS / 10 }, (_, n) => n));
+      },
+    );
+
+    it('tells callers to come back while a shard is throttled for long, and loses nothing', async () => {
+      kinesis.setLimits('aws');
+      kinesis.faults.next({ operation: 'PutRecords', kind: 'throttle', times: 200 });
+      const response = await fetch(`http://127.0.0.1:${producer.ports.port}/send`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: '{"source":"a","amount":1}',
+      });
+      expect([response.status, Number(response.headers.get('retry-after'))]).toEqual([
+        429,
+        expect.any(Number),
+      ]);
+      expect(await response.json()).toMatchObject({ code: 'throttled' });
+      const ready = await fetch(`http://127.0.0.1:${producer.ports.adminPort}/readyz`);
+      expect(ready.status).toBe(200);
     });
-    expect([response.status, Number(response.headers.get('retry-after'))]).toEqual([429, expect.any(Number)]);
-    expect(await response.json()).toMatchObject({ code: 'throttled' });
-    const ready = await fetch(`http://127.0.0.1:${producer.ports.adminPort}/readyz`);
-    expect(ready.status).toBe(200);
-  });
-});
+  },
+);

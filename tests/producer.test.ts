@@ -3,15 +3,14 @@ import { GetRecordsCommand, GetShardIteratorCommand, ListShardsCommand } from '@
 import { afterEach, describe, expect, inject, it, vi } from 'vitest';
 import { createStream } from '../services/testkit/provision.ts';
 import { TestStack } from '../services/testkit/stack.ts';
+import { eventsOf, type StreamEvent } from '../services/testkit/stream-events.ts';
 
 const endpoints = { kinesis: inject('kinesisEndpoint'), dynamodb: inject('dynamodbEndpoint') };
 let stack: TestStack;
 
 afterEach(() => stack.close());
 
-async function streamed(): Promise<
-  { shardId: string; sequenceNumber: string; event: Record<string, unknown> }[]
-> {
+async function streamed(): Promise<StreamEvent[]> {
   const StreamName = stack.resources.stream;
   const { Shards = [] } = await stack.kinesis.send(new ListShardsCommand({ StreamName }));
   const found = [];
@@ -21,9 +20,15 @@ async function streamed(): Promise<
     );
     for (;;) {
       const answer = await stack.kinesis.send(new GetRecordsCommand({ ShardIterator }));
-      for (const { Data, SequenceNumber } of answer.Records ?? []) {
-        const event = JSON.parse(Buffer.from(Data!).toString());
-        found.push({ shardId: ShardId!, sequenceNumber: SequenceNumber!, event });
+      for (const { Data, SequenceNumber, PartitionKey } of answer.Records ?? []) {
+        found.push(
+          ...eventsOf({
+            shardId: ShardId!,
+            sequenceNumber: SequenceNumber!,
+            partitionKey: PartitionKey!,
+            data: Data!,
+          }),
+        );
       }
       if (!answer.NextShardIterator || answer.Records?.length === 0) break;
       ShardIterator = answer.NextShardIterator;
@@ -34,7 +39,7 @@ async function streamed(): Promise<
 
 interface Sent {
   payload: { request_id: string };
-  kinesis_response: { shard_id: string; sequence_number: string };
+  kinesis_response: { shard_id: string; sequence_number: string; sub_sequence_number?: number };
 }
 
 describe('the producer process', () => {
@@ -56,11 +61,17 @@ describe('the producer process', () => {
     );
     expect(await producer.stop()).toEqual({ code: 0, signal: null });
     const stored = await streamed();
-    const place = new Map(stored.map(({ event, ...at }) => [event.request_id, at]));
+    const place = new Map(
+      stored.map(({ event, shardId, sequenceNumber, subSequenceNumber }) => [
+        event.request_id,
+        [shardId, sequenceNumber, subSequenceNumber],
+      ]),
+    );
+    expect(stored.some(({ subSequenceNumber }) => subSequenceNumber !== undefined)).toBe(true);
     expect(stored).toHaveLength(300);
     for (const { payload, kinesis_response } of answers) {
-      const { shard_id: shardId, sequence_number: sequenceNumber } = kinesis_response;
-      expect(place.get(payload.request_id)).toEqual({ shardId, sequenceNumber });
+      const { shard_id, sequence_number, sub_sequence_number } = kinesis_response;
+      expect(place.get(payload.request_id)).toEqual([shard_id, sequence_number, sub_sequence_number]);
     }
   });
 

@@ -34,7 +34,7 @@ export const producerEnv = {
   AGGREGATION: oneOf(
     'How events become Kinesis records. `off`: one record each. `key`: the events of a source in a call share KPL aggregates. `shard`: the events of a shard do.',
     ['off', 'key', 'shard'],
-    'off',
+    'shard',
   ),
   BUFFER_MAX_BYTES: integer('Events that may wait for Kinesis, in bytes; more are answered 503.', {
     default: 33_554_432,
@@ -74,6 +74,10 @@ export const producerEnv = {
     default: 600_000,
     max: 86_400_000,
   }),
+  REQUEST_TIMEOUT_MS: integer(
+    'Time a client has to send a whole request; a slower one is answered 408 and its connection closed.',
+    { default: 15_000, min: 1_000, max: 300_000 },
+  ),
   MAX_CONNECTIONS: integer('HTTP connections at once; more are closed at once.', { default: 10_000, min: 1 }),
   DRAIN_DELAY_MS: integer(
     'Time to go on serving after a stop was asked for, not ready, so that load balancers send elsewhere first.',

@@ -18,13 +18,12 @@ import { Readiness } from './readiness.ts';
 import { ShardRouter } from './shards/shard-router.ts';
 import { KinesisSink } from './sink/kinesis-sink.ts';
 
-/** A client gets this long to send a whole request, or its headers: slow ones must not hold sockets. */
-const REQUEST_TIMEOUT_MS = 15_000;
+/** Its headers have to be there sooner than the whole request. */
 const HEADERS_TIMEOUT_MS = 10_000;
 /** Longer than the idle time of an AWS load balancer (60 s), which must be the one that closes first. */
 const KEEP_ALIVE_TIMEOUT_MS = 65_000;
 /** How often those two times are looked at; Node's default is 30 s, which would treble them. */
-const CONNECTIONS_CHECK_MS = 2_000;
+const CONNECTIONS_CHECK_MS = 1_000;
 /** What is over the time in which every accepted event is answered, at a stop. */
 const STOP_MARGIN_MS = 1_000;
 /** A client that was quiet may send this many seconds of its quota at once. */
@@ -100,8 +99,8 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
   });
   const server = createServer(
     {
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: config.REQUEST_TIMEOUT_MS,
+      headersTimeout: Math.min(HEADERS_TIMEOUT_MS, config.REQUEST_TIMEOUT_MS),
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
       connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
     },

@@ -3,7 +3,13 @@ import { describe, expect, it } from 'vitest';
 import type { Clock } from '../shared/clock.ts';
 import { Readiness } from './readiness.ts';
 
-const BUFFER = { bufferedRecords: 3, bufferedBytes: 700 };
+const BUFFER = {
+  bufferedRecords: 3,
+  bufferedBytes: 700,
+  oldestAgeMs: 12.4,
+  throttledShards: 0,
+  sinkDown: false,
+};
 /** A clock that does not wait. */
 const clock: Clock = { now: () => 0, monotonic: () => 0, sleep: () => Promise.resolve() };
 
@@ -32,6 +38,8 @@ describe('readiness', () => {
     expect(readiness.report()).toEqual({
       ok: true,
       status: 'ready',
+      sink: 'up',
+      oldest_waiting_ms: 12,
       buffered_records: 3,
       buffered_bytes: 700,
     });
@@ -52,5 +60,17 @@ describe('readiness', () => {
     );
     expect(asked).toBe(3);
     expect(readiness.report()).toMatchObject({ ok: false, status: 'draining' });
+  });
+
+  it('tells how the sink does, and stays ready through throttles and outages', async () => {
+    const buffer = { ...BUFFER };
+    const readiness = new Readiness(buffer);
+    expect(readiness.report()).toMatchObject({ sink: 'unknown', oldest_waiting_ms: 12 });
+    await readiness.probe(async () => {}, clock, pino({ level: 'silent' }));
+    expect(readiness.report()).toMatchObject({ ok: true, sink: 'up' });
+    buffer.throttledShards = 1;
+    expect(readiness.report()).toMatchObject({ ok: true, sink: 'throttled' });
+    buffer.sinkDown = true;
+    expect(readiness.report()).toMatchObject({ ok: true, sink: 'down' });
   });
 });

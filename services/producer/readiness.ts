@@ -4,14 +4,29 @@ import type { Logger } from '../shared/log.ts';
 
 const PROBE_INTERVAL_MS = 1_000;
 
+type SinkState = 'up' | 'throttled' | 'down' | 'unknown';
+
+/** What is told of the batcher. */
+export interface Buffered {
+  bufferedRecords: number;
+  bufferedBytes: number;
+  oldestAgeMs: number;
+  throttledShards: number;
+  sinkDown: boolean;
+}
+
 /** What `/ready` and `/readyz` tell. */
 export interface ReadinessReport {
   ok: boolean;
   status: 'ready' | 'starting' | 'draining';
   /** Why it isn't ready yet: code of the stream's last answer. */
   reason?: string | undefined;
+  /** How the last calls to Kinesis went. */
+  sink: SinkState;
   buffered_records: number;
   buffered_bytes: number;
+  /** How long the event that waits longest has waited for a call. */
+  oldest_waiting_ms: number;
   [detail: string]: unknown;
 }
 
@@ -21,12 +36,12 @@ export interface ReadinessReport {
  * pods out would only replace our 503 with the ingress's, which tells a client nothing.
  */
 export class Readiness {
-  readonly #buffer: { bufferedRecords: number; bufferedBytes: number };
+  readonly #buffer: Buffered;
   readonly #draining = new AbortController();
   #answered = false;
   #reason: string | undefined;
 
-  constructor(buffer: { bufferedRecords: number; bufferedBytes: number }) {
+  constructor(buffer: Buffered) {
     this.#buffer = buffer;
   }
 
@@ -60,8 +75,16 @@ export class Readiness {
       ok: status === 'ready',
       status,
       ...(status === 'starting' ? { reason: this.#reason } : {}),
+      sink: this.#sink(),
       buffered_records: this.#buffer.bufferedRecords,
       buffered_bytes: this.#buffer.bufferedBytes,
+      oldest_waiting_ms: Math.round(this.#buffer.oldestAgeMs),
     };
+  }
+
+  #sink(): SinkState {
+    if (this.#buffer.sinkDown) return 'down';
+    if (this.#buffer.throttledShards > 0) return 'throttled';
+    return this.#answered ? 'up' : 'unknown';
   }
 }

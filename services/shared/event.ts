@@ -55,6 +55,16 @@ export const eventSchema = z.looseObject({
   timestamp: timestampField.optional(),
 });
 
+/** What the stream carries, and a client gets back. */
+export const enrichedEventSchema = z.looseObject({
+  source: z.string(),
+  amount: z.number(),
+  timestamp: z.string(),
+  ingestion_timestamp: z.iso.datetime().meta({ description: 'When the producer accepted it.' }),
+  source_ip: z.string().meta({ description: 'The address that sent it.' }),
+  request_id: z.uuid().meta({ description: "The event's identity; key of its result." }),
+});
+
 /** A valid event as it came in: `source` filled in, `amount` a number, other fields untouched. */
 export interface IncomingEvent {
   source: string;

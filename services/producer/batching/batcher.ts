@@ -16,7 +16,7 @@ import { type Aggregation, type BatchLimits, decide, MAX_RECORD_BYTES, type Sour
 import { Caller, type CallResult } from './put-call.ts';
 
 /** No call succeeded for this long while at least one failed: the sink is down. */
-const SINK_DOWN_AFTER_MS = 2_000;
+const SINK_DOWN_AFTER_MS = 1_000;
 
 export interface BatcherLimits extends BatchLimits, AdmissionLimits {
   sourceOrder: SourceOrder;

@@ -24,7 +24,7 @@ export interface CallerDeps {
 }
 
 /** What a call meant for one of its shards. */
-export interface ShardResult {
+interface ShardResult {
   /** Why records of it failed, the worst of them; undefined when none did. */
   failure: SinkFailure | undefined;
   /** Bytes of the events that were stored. */

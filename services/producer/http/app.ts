@@ -1,8 +1,11 @@
+import { hash } from 'node:crypto';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import { newRequestId } from '../../shared/ids.ts';
 import type { TrustedProxies } from '../config.ts';
 import { toProblem } from '../ingest/ingest.ts';
 import type { ReadinessReport } from '../readiness.ts';
+import { DOCS_STYLE, docsPage } from './docs-page.ts';
+import { openApiDocument } from './openapi.ts';
 import { HttpProblem, PROBLEMS, problemDocument } from './problems.ts';
 import { closeWhenDraining, send } from './send.ts';
 import { type SendBatchDeps, sendBatch } from './send-batch.ts';
@@ -12,6 +15,10 @@ export interface AppDeps extends SendBatchDeps {
   readiness: () => ReadinessReport;
   trustProxy: TrustedProxies;
 }
+
+/** Version of the HTTP API, as its OpenAPI document says it. */
+const VERSION = '1.0.0';
+const DOCS_POLICY = `default-src 'none'; style-src 'sha256-${hash('sha256', DOCS_STYLE, 'base64')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
 
 /** The HTTP API, ready to be put on a server. */
 export function buildApp(deps: AppDeps): Express {
@@ -34,8 +41,15 @@ export function buildApp(deps: AppDeps): Express {
     closeWhenDraining(response, deps);
     response.status(report.ok ? 200 : 503).json(report);
   });
+  const openApi = openApiDocument(VERSION);
+  const page = docsPage(openApi);
+  app.get('/openapi.json', (_request, response) => void response.json(openApi));
+  app.get('/docs', (_request, response) => {
+    response.setHeader('content-security-policy', DOCS_POLICY);
+    response.type('html').send(page);
+  });
   app.all(['/send', '/send/batch'], notAllowed('POST'));
-  app.all(['/health', '/ready'], notAllowed('GET, HEAD'));
+  app.all(['/health', '/ready', '/openapi.json', '/docs'], notAllowed('GET, HEAD'));
   app.use(() => {
     throw new HttpProblem('not-found', 'events go to POST /send or POST /send/batch');
   });

@@ -1,0 +1,167 @@
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import formats from 'ajv-formats';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type KinesisDouble, startKinesisDouble } from '../services/testkit/kinesis-double/kinesis-double.ts';
+import { type ServiceProcess, spawnService } from '../services/testkit/service-process.ts';
+
+const STREAM = 'stream';
+let kinesis: KinesisDouble;
+let producer: ServiceProcess;
+let document: OpenApi;
+
+interface Answer {
+  description: string;
+  headers?: Record<string, object>;
+  content: Record<string, { schema: object }>;
+}
+interface OpenApi {
+  openapi: string;
+  paths: Record<string, Record<string, { responses: Record<string, Answer> }>>;
+  components: { schemas: Record<string, object> };
+}
+
+beforeAll(async () => {
+  kinesis = await startKinesisDouble({ limits: 'none' });
+  kinesis.createStream(STREAM, 1);
+  producer = await spawnService({
+    name: 'producer',
+    entry: 'services/producer/main.ts',
+    env: {
+      STREAM_NAME: STREAM,
+      AWS_ENDPOINT_URL_KINESIS: kinesis.endpoint,
+      EVENT_DEADLINE_MS: '400',
+      SOURCE_EVENTS_PER_SECOND: '5',
+    },
+  });
+  document = (await (await get('/openapi.json')).json()) as OpenApi;
+});
+afterAll(async () => {
+  await producer.stop();
+  await kinesis.stop();
+});
+
+const url = (path: string) => `http://127.0.0.1:${producer.ports.port}${path}`;
+const get = (path: string) => fetch(url(path));
+function post(path: string, body: string, headers: Record<string, string> = {}) {
+  return fetch(url(path), {
+    method: 'POST',
+    body,
+    headers: { 'content-type': 'application/json', ...headers },
+  });
+}
+
+/** Sends a request while every PutRecords call fails, after which Kinesis is well again. */
+async function whileDown(request: () => Promise<Response>): Promise<Response> {
+  kinesis.faults.next({ operation: 'PutRecords', kind: 'reset', times: 1e6 });
+  const response = await request();
+  kinesis.faults.clear();
+  await expect.poll(async () => (await post('/send', '{"source":"probe","amount":1}')).status).not.toBe(503);
+  return response;
+}
+
+const KEY = { 'idempotency-key': 'k' };
+const CE = { 'content-type': 'application/cloudevents+json' };
+const REQUESTS: [string, number, () => Promise<Response>][] = [
+  ['POST /send', 200, () => post('/send', '{"source":"a","amount":"1.5","unit":"kPa"}', KEY)],
+  [
+    'POST /send',
+    200,
+    () => post('/send', '{"specversion":"1.0","id":"1","source":"ce","type":"t","data":{"amount":1}}', CE),
+  ],
+  ['POST /send', 400, () => post('/send', 'x')],
+  ['POST /send', 413, () => post('/send', `{"pad":"${'x'.repeat(300_000)}"}`)],
+  ['POST /send', 415, () => post('/send', 'x', { 'content-type': 'text/plain' })],
+  ['POST /send', 422, () => post('/send', '{"source":"b","amount":"much"}')],
+  ['POST /send', 422, () => post('/send', '{"source":"a","amount":2}', KEY)],
+  [
+    'POST /send',
+    429,
+    async () => {
+      await post('/send/batch', JSON.stringify(Array(10).fill({ source: 'busy', amount: 1 })));
+      return post('/send', '{"source":"busy","amount":1}');
+    },
+  ],
+  ['POST /send', 503, () => whileDown(() => post('/send', '{"source":"c","amount":1}'))],
+  [
+    'POST /send/batch',
+    200,
+    () => post('/send/batch', '[{"source":"d","amount":1},{"source":"e","amount":2,"id":"mine"}]'),
+  ],
+  ['POST /send/batch', 200, () => post('/send/batch?compact=true', '[{"source":"d","amount":1}]')],
+  ['POST /send/batch', 207, () => post('/send/batch', '[{"source":"f","amount":1},{"amount":"much"}]')],
+  [
+    'POST /send/batch',
+    207,
+    () => post('/send/batch?compact=true', JSON.stringify(Array(15).fill({ source: 'g', amount: 1, id: 7 }))),
+  ],
+  ['POST /send/batch', 400, () => post('/send/batch', '{}')],
+  ['POST /send/batch', 413, () => post('/send/batch', JSON.stringify(Array(10_001).fill(1)))],
+  ['POST /send/batch', 415, () => post('/send/batch', '', { 'content-type': 'text/csv' })],
+  [
+    'POST /send/batch',
+    503,
+    () =>
+      whileDown(async () => {
+        // Once the sink is known to be down, one request at a time asks it; others are refused before they are read.
+        let refused: Response | undefined;
+        while (!refused) {
+          const both = await Promise.all(
+            ['h', 'i'].map((source) => post('/send/batch', JSON.stringify([{ source, amount: 1 }]))),
+          );
+          refused = both.find(({ status }) => status === 503);
+        }
+        return refused;
+      }),
+  ],
+  ['GET /health', 200, () => get('/health')],
+  ['GET /ready', 200, () => get('/ready')],
+];
+/** Not to be had from a producer that is well and takes everybody: shown by the tests of the parts. */
+const NOT_HERE = ['POST /send 403', 'POST /send 500', 'POST /send/batch 500', 'GET /ready 503'];
+
+describe('the OpenAPI document', () => {
+  it.each(REQUESTS)('says what %s answers with %i', async (operation, status, request) => {
+    const response = await request();
+    expect(response.status).toBe(status);
+    const [method = '', path = ''] = operation.toLowerCase().split(' ');
+    const answer = document.paths[path]?.[method]?.responses[status];
+    const type = response.headers.get('content-type')?.split(';', 1)[0] ?? '';
+    const schema = answer?.content[type]?.schema;
+    expect(schema).toBeDefined();
+    const ajv = new Ajv2020({ strict: false, allErrors: true });
+    (formats as unknown as (ajv: Ajv2020) => void)(ajv);
+    const validate = ajv.compile({ ...schema, components: document.components });
+    const body = await response.json();
+    expect({ valid: validate(body), errors: validate.errors }).toEqual({ valid: true, errors: null });
+    if (answer?.headers?.['Retry-After'] && status !== 207) {
+      expect(Number(response.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    }
+  });
+
+  it('has no answer that was not tried', () => {
+    const documented = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.entries(methods).flatMap(([method, { responses }]) =>
+        Object.keys(responses).map((status) => `${method.toUpperCase()} ${path} ${status}`),
+      ),
+    );
+    const tried = REQUESTS.map(([operation, status]) => `${operation} ${status}`);
+    expect([...new Set([...tried, ...NOT_HERE])].sort()).toEqual(documented.sort());
+  });
+
+  it('is of version 3.1, and its references lead somewhere', () => {
+    expect(document.openapi).toMatch(/^3\.1\./);
+    const references = JSON.stringify(document).matchAll(/"#\/components\/schemas\/(\w+)"/g);
+    for (const [, name] of references) expect(document.components.schemas).toHaveProperty(name!);
+  });
+
+  it('is shown by a page that loads nothing and runs nothing', async () => {
+    const response = await get('/docs');
+    const html = await response.text();
+    expect(response.headers.get('content-type')).toMatch(/^text\/html/);
+    expect(response.headers.get('content-security-policy')).toMatch(
+      /^default-src 'none'; style-src 'sha256-/,
+    );
+    expect(html).not.toMatch(/<script|https?:\/\/|src=/);
+    for (const path of Object.keys(document.paths)) expect(html).toContain(path);
+  });
+});
