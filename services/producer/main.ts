@@ -6,6 +6,7 @@ import { WeirError } from '../shared/errors.ts';
 import { listShards } from '../shared/list-shards.ts';
 import { close, listen } from '../shared/server.ts';
 import { runService } from '../shared/service.ts';
+import { createTracing } from '../shared/tracing.ts';
 import { Quota } from './admission/quota.ts';
 import { Batcher } from './batching/batcher.ts';
 import { producerEnv } from './config.ts';
@@ -83,7 +84,9 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
     maxEventBytes: config.MAX_EVENT_BYTES,
     clock,
   });
+  const tracing = await createTracing('weir-producer', process.env);
   const app = buildApp({
+    tracing,
     ingest,
     refusal: (bytes) => batcher.refusal(bytes),
     budget,
@@ -137,6 +140,7 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
     if (left > 0) throw new WeirError('events-left', `${left} events could not be stored before the stop`);
   });
   shutdown.add('admin server', () => close(admin));
+  shutdown.add('traces', async () => tracing?.stop());
   shutdown.add('AWS client', async () => {
     await probing;
     router.stop();

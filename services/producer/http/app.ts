@@ -1,12 +1,14 @@
 import { hash } from 'node:crypto';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import { newRequestId } from '../../shared/ids.ts';
+import type { Tracing } from '../../shared/tracing.ts';
 import type { TrustedProxies } from '../config.ts';
 import { toProblem } from '../ingest/ingest.ts';
 import type { ReadinessReport } from '../readiness.ts';
 import { DOCS_STYLE, docsPage } from './docs-page.ts';
 import { openApiDocument } from './openapi.ts';
 import { HttpProblem, PROBLEMS, problemDocument } from './problems.ts';
+import { traced } from './request-context.ts';
 import { closeWhenDraining, send } from './send.ts';
 import { type SendBatchDeps, sendBatch } from './send-batch.ts';
 
@@ -14,6 +16,8 @@ export interface AppDeps extends SendBatchDeps {
   /** What `GET /ready` answers. */
   readiness: () => ReadinessReport;
   trustProxy: TrustedProxies;
+  /** Left out: no traces. */
+  tracing?: Tracing | undefined;
 }
 
 /** Version of the HTTP API, as its OpenAPI document says it. */
@@ -29,6 +33,7 @@ export function buildApp(deps: AppDeps): Express {
   app.enable('strict routing');
   app.enable('case sensitive routing');
   app.set('trust proxy', deps.trustProxy);
+  if (deps.tracing) app.post(['/send', '/send/batch'], traced(deps.tracing));
   app.post('/send', send(deps));
   app.post('/send/batch', sendBatch(deps));
   app.get('/health', (_request, response) => {

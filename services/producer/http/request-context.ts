@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
-import type { Request } from 'express';
+import type { Request, RequestHandler, Response } from 'express';
+import type { Span, Tracing } from '../../shared/tracing.ts';
 import type { RequestContext } from '../ingest/ingest.ts';
 import { HttpProblem } from './problems.ts';
 
@@ -10,9 +11,35 @@ const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{
 const TRACEPARENT_LENGTH = 55;
 
 /** What the events of a request have in common. */
-export function requestContext(request: Request): RequestContext {
+export function requestContext(request: Request, response: Response): RequestContext {
   const ip = sourceIp(request);
-  return { sourceIp: ip, client: ip, maySend: () => true, traceparent: traceparentOf(request) };
+  const span = response.locals.span as Span | undefined;
+  return {
+    sourceIp: ip,
+    client: ip,
+    maySend: () => true,
+    // A trace of ours goes on from our span; else the client's goes through unchanged.
+    traceparent: span?.traceparent ?? traceparentOf(request),
+  };
+}
+
+/** A span for each request that sends events, as a part of the client's trace. */
+export function traced(tracing: Tracing): RequestHandler {
+  return (request, response, next) => {
+    const span = tracing.start(`${request.method} ${request.path}`, {
+      kind: 'server',
+      parent: traceparentOf(request),
+      attributes: { 'http.request.method': request.method, 'url.path': request.path },
+    });
+    response.locals.span = span;
+    response.once('close', () => {
+      const { statusCode } = response;
+      const error =
+        statusCode >= 500 ? `${statusCode}` : response.writableFinished ? undefined : 'client left';
+      span.end({ 'http.response.status_code': statusCode }, error);
+    });
+    next();
+  };
 }
 
 /**

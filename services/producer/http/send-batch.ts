@@ -34,7 +34,7 @@ export function sendBatch(deps: SendBatchDeps): RequestHandler {
     const kind = bodyKind(request.headers['content-type'], ['json', 'ndjson', 'cloudevents-batch'], HINT);
     const refused = deps.refusal(0);
     if (refused) throw refused;
-    const batch = new Batch(request, deps);
+    const batch = new Batch(request, requestContext(request, response), deps);
     if (kind === 'ndjson') await batch.takeLines(request);
     else await batch.takeArray(request, kind);
     const { outcomes } = batch;
@@ -60,9 +60,9 @@ class Batch {
   readonly #ingestedAt: string;
   #sliceStartedAt = 0;
 
-  constructor(request: Request, deps: SendBatchDeps) {
+  constructor(request: Request, context: RequestContext, deps: SendBatchDeps) {
     this.#deps = deps;
-    this.#context = requestContext(request);
+    this.#context = context;
     this.#key = idempotencyKeyOf(request);
     this.#ingestedAt = new Date(deps.clock.now()).toISOString();
     this.outcomes = new BatchOutcomes(isCompact(request), deps.metrics);

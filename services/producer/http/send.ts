@@ -33,7 +33,7 @@ export function send(deps: SendDeps): RequestHandler {
   return async (request, response) => {
     const startedAt = clock.monotonic();
     const raw = await readEvent(request, deps);
-    const stored = await store(raw, requestContext(request), deps);
+    const stored = await store(raw, requestContext(request, response), deps);
     metrics.events.inc({ outcome: 'stored' });
     metrics.requestSeconds.observe((clock.monotonic() - startedAt) / 1000);
     closeWhenDraining(response, deps);

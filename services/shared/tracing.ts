@@ -1,0 +1,82 @@
+import type { SpanKind as ApiSpanKind, Attributes, Context } from '@opentelemetry/api';
+
+/** A unit of work in a trace. */
+export interface Span {
+  /** W3C trace context of this span, for who goes on with the trace. */
+  readonly traceparent: string;
+  /** @param error why the work failed; left out: it did not. */
+  end(attributes?: Attributes, error?: string): void;
+}
+
+interface SpanOptions {
+  kind: 'server' | 'consumer';
+  /** A valid W3C `traceparent` of who asked for the work; without one, a trace begins. */
+  parent?: string | undefined;
+  attributes?: Attributes;
+}
+
+export interface Tracing {
+  start(name: string, options: SpanOptions): Span;
+  /** Sends what is left. Never throws: traces are no reason for a stop to fail. */
+  stop(): Promise<void>;
+}
+
+/**
+ * OpenTelemetry traces by OTLP over HTTP, set up by the standard `OTEL_EXPORTER_OTLP_*` and `OTEL_TRACES_SAMPLER*`
+ * variables. Without an endpoint there are none: nothing is loaded, and callers have nothing to call.
+ *
+ * @param service name of the service in the traces; `OTEL_SERVICE_NAME` wins.
+ */
+export async function createTracing(
+  service: string,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<Tracing | undefined> {
+  if (!env.OTEL_EXPORTER_OTLP_ENDPOINT && !env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) return undefined;
+  const [api, sdk, { OTLPTraceExporter }, { resourceFromAttributes }] = await Promise.all([
+    import('@opentelemetry/api'),
+    import('@opentelemetry/sdk-trace'),
+    import('@opentelemetry/exporter-trace-otlp-http'),
+    import('@opentelemetry/resources'),
+  ]);
+  const provider = new sdk.TracerProvider({
+    resource: resourceFromAttributes({ 'service.name': env.OTEL_SERVICE_NAME || service }),
+    sampler: new sdk.ParentBasedSampler({
+      root: new sdk.TraceIdRatioBasedSampler(ratioOf(env.OTEL_TRACES_SAMPLER_ARG)),
+    }),
+    spanProcessors: [new sdk.BatchSpanProcessor({ exporter: new OTLPTraceExporter() })],
+  });
+  const tracer = provider.getTracer('weir');
+  const kinds: Record<SpanOptions['kind'], ApiSpanKind> = {
+    server: api.SpanKind.SERVER,
+    consumer: api.SpanKind.CONSUMER,
+  };
+
+  function contextOf(parent: string | undefined): Context {
+    const [, traceId = '', spanId = '', flags = ''] = parent?.split('-') ?? [];
+    if (!traceId) return api.ROOT_CONTEXT;
+    const traceFlags = Number.parseInt(flags, 16);
+    return api.trace.setSpanContext(api.ROOT_CONTEXT, { traceId, spanId, traceFlags, isRemote: true });
+  }
+
+  return {
+    start(name, { kind, parent, attributes = {} }) {
+      const span = tracer.startSpan(name, { kind: kinds[kind], attributes }, contextOf(parent));
+      const { traceId, spanId, traceFlags } = span.spanContext();
+      return {
+        traceparent: `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, '0')}`,
+        end(more = {}, error) {
+          span.setAttributes(more);
+          if (error !== undefined) span.setStatus({ code: api.SpanStatusCode.ERROR, message: error });
+          span.end();
+        },
+      };
+    },
+    stop: () => provider.shutdown().catch(() => undefined),
+  };
+}
+
+/** `OTEL_TRACES_SAMPLER_ARG`: share of the traces that begin here, 0 to 1; all of them when it isn't one. */
+function ratioOf(arg: string | undefined): number {
+  const ratio = Number(arg ?? '1');
+  return ratio >= 0 && ratio <= 1 ? ratio : 1;
+}
