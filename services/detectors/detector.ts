@@ -3,7 +3,7 @@ interface ScorableEvent {
   source: string;
   /** Finite. */
   amount: number;
-  /** When it happened, in ms since the epoch: the only time a detector may use. */
+  /** When it happened, in ms since the epoch: the only time a detector may use. May go backwards. */
   timestamp: number;
 }
 
@@ -13,13 +13,34 @@ export interface Verdict {
   isAnomaly: boolean;
   /** Stored as `detection_method`. */
   method: string;
+  /** Why, in a few words for a person; only where there is something to say. */
+  explanation?: string;
 }
 
 /**
- * Scores events. Pure and deterministic: no I/O, no clock, no randomness, so that a record read twice is scored
- * alike. The pipeline calls it once for each record, in stream order within a source.
+ * Scores events. Pure and deterministic: no I/O, no clock, no randomness, so that a record read twice from the same
+ * state is scored alike. The pipeline calls it once for each record, in stream order within a source, with the
+ * state of that source.
+ *
+ * @typeParam State what it remembers of one source; owned by the caller, changed in place by `score`. A detector
+ *   without memory uses `undefined`.
  */
-export interface Detector {
+export interface Detector<State = unknown> {
+  /** As `DETECTOR` names it. */
   readonly name: string;
-  score(event: ScorableEvent): Verdict;
+  /** Version of the encoded state; a state of another version is migrated by `decode`, or refused. */
+  readonly stateVersion: number;
+  /** True when it keeps nothing of a source: the state store is left alone. */
+  readonly stateless: boolean;
+  /** The state of a source that was never seen. */
+  initial(): State;
+  /** Scores one event and takes it into `state`. */
+  score(state: State, event: ScorableEvent): Verdict;
+  /** The state as bytes, at most 1 KiB; exact: `decode(encode(s))` goes on as `s` would. */
+  encode(state: State): Uint8Array;
+  /**
+   * @param version that the bytes were encoded with.
+   * @throws WeirError for a version it can't migrate, or damaged bytes.
+   */
+  decode(bytes: Uint8Array, version: number): State;
 }

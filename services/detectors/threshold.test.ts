@@ -17,7 +17,7 @@ describe('threshold detector', () => {
     [1e9, 2, true],
     [-250, -0.25, false],
   ])('scores %d as %d, anomaly %s', (amount, score, isAnomaly) => {
-    const verdict = detector.score(at(amount));
+    const verdict = detector.score(undefined, at(amount));
     expect(verdict.score).toBeCloseTo(score, 10);
     expect(verdict).toMatchObject({ isAnomaly, method: 'threshold_based' });
   });
@@ -27,7 +27,10 @@ describe('threshold detector', () => {
     fc.assert(
       fc.property(finite, finite, (a, b) => {
         const [low, high] = a <= b ? [a, b] : [b, a];
-        const [first, second] = [detector.score(at(low)).score, detector.score(at(high)).score];
+        const [first, second] = [
+          detector.score(undefined, at(low)).score,
+          detector.score(undefined, at(high)).score,
+        ];
         expect(Number.isFinite(first)).toBe(true);
         expect(first).toBeLessThanOrEqual(second);
         expect(second).toBeLessThanOrEqual(2);

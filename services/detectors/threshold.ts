@@ -9,13 +9,18 @@ const MAX_SCORE = 2;
  *
  * @param threshold in the unit of `amount`, greater than 0.
  */
-export function thresholdDetector(threshold: number): Detector {
+export function thresholdDetector(threshold: number): Detector<undefined> {
   return {
     name: 'threshold',
-    score: ({ amount }) => ({
+    stateVersion: 1,
+    stateless: true,
+    initial: () => undefined,
+    score: (_state, { amount }) => ({
       score: Math.min(amount / threshold, MAX_SCORE),
       isAnomaly: amount > threshold,
       method: 'threshold_based',
     }),
+    encode: () => new Uint8Array(),
+    decode: () => undefined,
   };
 }

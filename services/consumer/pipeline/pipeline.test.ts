@@ -36,14 +36,24 @@ function pipelineWith(detector: Detector): Pipeline {
   });
 }
 
+/** What a detector without memory has besides `score`. */
+const stateless = {
+  stateVersion: 1,
+  stateless: true,
+  initial: () => undefined,
+  encode: () => new Uint8Array(),
+  decode: () => undefined,
+};
+
 /** Gives each event its number within its source: any event lost, scored twice or out of order changes scores. */
 function countingDetector(): Detector & { seen: string[] } {
   const counts = new Map<string, number>();
   const seen: string[] = [];
   return {
+    ...stateless,
     name: 'counting',
     seen,
-    score({ source, amount }) {
+    score(_state, { source, amount }) {
       const score = (counts.get(source) ?? 0) + 1;
       counts.set(source, score);
       seen.push(`${source}:${amount}`);
@@ -82,8 +92,9 @@ describe('the pipeline', () => {
 
   it('writes nothing different when records are processed again', async () => {
     const detector: Detector = {
+      ...stateless,
       name: 'd',
-      score: ({ amount }) => ({ score: amount, isAnomaly: amount > 5, method: 'd' }),
+      score: (_state, { amount }) => ({ score: amount, isAnomaly: amount > 5, method: 'd' }),
     };
     const records = Array.from({ length: 10 }, (_, n) => record(n, { source: 's', amount: n }));
     await run(pipelineWith(detector), records);
@@ -116,8 +127,9 @@ describe('the pipeline', () => {
 
   it('keeps a record as dead letter when a detector fails on it, and goes on', async () => {
     const pipeline = pipelineWith({
+      ...stateless,
       name: 'broken',
-      score: ({ amount }) => {
+      score: (_state, { amount }) => {
         if (amount === 2) throw new TypeError('a bug');
         return { score: 0, isAnomaly: false, method: 'broken' };
       },

@@ -78,7 +78,11 @@ export class Pipeline {
       try {
         const decoded = decode(record, stream);
         const { source, amount, ingestedAt } = decoded.event;
-        const verdict = detector.score({ source, amount, timestamp: eventTime(decoded.timestamp) });
+        const verdict = detector.score(detector.initial(), {
+          source,
+          amount,
+          timestamp: eventTime(decoded.timestamp),
+        });
         // The same id again is a producer's retry of a put that had been stored. The later copy wins, as it
         // would if the two were written one after another: what is stored doesn't hang on where batches end.
         scored.rows.set(decoded.id, { row: toItem(decoded, verdict, processedAt), record, ingestedAt });
