@@ -6,7 +6,7 @@ import { awsOptions, createDynamoDBClient, createKinesisClient } from '../shared
 import { systemClock as clock } from '../shared/clock.ts';
 import { newRequestId } from '../shared/ids.ts';
 import { listShards } from '../shared/list-shards.ts';
-import { close, listen } from '../shared/server.ts';
+import { close, listen, reachableAddress } from '../shared/server.ts';
 import { runService } from '../shared/service.ts';
 import { consumerEnv } from './config.ts';
 import { PollingReader } from './fetch/polling-reader.ts';
@@ -59,8 +59,19 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
     log,
     metrics,
   };
-  const worker = new Worker({
+  let worker: Worker | undefined;
+  const admin = createAdminServer({
+    registry,
+    live: () => {
+      const stalled = progress.stalled(config.LIVENESS_TIMEOUT_MS);
+      return { ok: Object.keys(stalled).length === 0, stalled };
+    },
+    ready: () => ({ ok: worker?.ready ?? false, worker: workerId, shards: worker?.shardIds ?? [] }),
+  });
+  const adminPort = await listen(admin, config.ADMIN_PORT, config.HOST);
+  const member = new Worker({
     workerId,
+    workerAddress: reachableAddress(config.HOST, adminPort),
     store: new DynamoDBLeaseStore(dynamodb, config.LEASE_TABLE),
     listShards: () => listShards(kinesis, stream),
     startingPosition,
@@ -79,18 +90,9 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
     log,
     metrics,
   });
-  const admin = createAdminServer({
-    registry,
-    live: () => {
-      const stalled = progress.stalled(config.LIVENESS_TIMEOUT_MS);
-      return { ok: Object.keys(stalled).length === 0, stalled };
-    },
-    ready: () => ({ ok: worker.ready, worker: workerId, shards: worker.shardIds }),
-  });
-
-  const adminPort = await listen(admin, config.ADMIN_PORT, config.HOST);
-  worker.start();
-  shutdown.add('worker', () => worker.stop(config.SHUTDOWN_TIMEOUT_MS * GRACE_SHARE));
+  worker = member;
+  member.start();
+  shutdown.add('worker', () => member.stop(config.SHUTDOWN_TIMEOUT_MS * GRACE_SHARE));
   shutdown.add('admin server', () => close(admin));
   shutdown.add('AWS clients', async () => {
     kinesis.destroy();

@@ -6,9 +6,10 @@ import { LeaseLostError, StoppedError } from './errors.ts';
 import type { PollingReader } from './fetch/polling-reader.ts';
 import { endOfSlice } from './fetch/user-records.ts';
 import type { HeldLease } from './leases/held-lease.ts';
+import type { ShardMeter } from './leases/shard-meter.ts';
 import type { ConsumerMetrics } from './metrics.ts';
 import type { Pipeline } from './pipeline/pipeline.ts';
-import type { FetchedBatch } from './record.ts';
+import type { FetchedBatch, StreamRecord } from './record.ts';
 
 /** Records that go through the pipeline at once: bounds memory, and the time the event loop is held (~2 ms). */
 const SLICE_RECORDS = 500;
@@ -34,6 +35,7 @@ export type ShardOutcome = 'ended' | 'released' | 'lost';
 export class ShardConsumer {
   readonly #deps: ShardConsumerDeps;
   readonly #held: HeldLease;
+  readonly #meter: ShardMeter;
   readonly #progress: () => void;
   /** The last record that is done with but not yet in the lease. */
   #done: Checkpoint | undefined;
@@ -41,9 +43,10 @@ export class ShardConsumer {
   /** Failures since the last slice that went through. */
   #failures = 0;
 
-  constructor(deps: ShardConsumerDeps, held: HeldLease, progress: () => void) {
+  constructor(deps: ShardConsumerDeps, held: HeldLease, meter: ShardMeter, progress: () => void) {
     this.#deps = deps;
     this.#held = held;
+    this.#meter = meter;
     this.#progress = progress;
     this.#checkpointedAt = deps.clock.monotonic();
   }
@@ -82,6 +85,7 @@ export class ShardConsumer {
     const reader = this.#deps.createReader(this.#held, this.#done);
     while (!fetching.aborted) {
       const batch = await reader.next(fetching, this.#progress);
+      this.#meter.fetched(batch.millisBehindLatest);
       await this.#process(batch, fetching, abort);
       if (fetching.aborted) return false;
       this.#deps.metrics.millisBehindLatest.set({ shard: this.#held.shardId }, batch.millisBehindLatest);
@@ -99,11 +103,18 @@ export class ShardConsumer {
     for (let start = 0, end = 0; start < records.length && !fetching.aborted; start = end) {
       end = endOfSlice(records, start, SLICE_RECORDS);
       const slice = records.slice(start, end);
-      await this.#deps.pipeline.process(slice, abort, this.#progress);
-      this.#failures = 0;
+      const [first] = slice;
       const last = slice.at(-1);
-      if (last)
-        this.#done = { sequenceNumber: last.sequenceNumber, subSequenceNumber: last.subSequenceNumber ?? 0 };
+      if (!first || !last) return;
+      this.#meter.begin(first.arrivedAt);
+      try {
+        await this.#deps.pipeline.process(slice, abort, this.#progress);
+      } finally {
+        this.#meter.end();
+      }
+      this.#failures = 0;
+      this.#meter.done(slice.length, bytesOf(slice), last.arrivedAt);
+      this.#done = { sequenceNumber: last.sequenceNumber, subSequenceNumber: last.subSequenceNumber ?? 0 };
       await this.#checkpointIfDue();
     }
   }
@@ -135,4 +146,10 @@ export class ShardConsumer {
       return 'lost';
     }
   }
+}
+
+function bytesOf(records: readonly StreamRecord[]): number {
+  let bytes = 0;
+  for (const { data } of records) bytes += data.byteLength;
+  return bytes;
 }

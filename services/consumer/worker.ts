@@ -7,6 +7,7 @@ import { planTakes } from './leases/balance.ts';
 import { HeldLease } from './leases/held-lease.ts';
 import { LeaseObserver } from './leases/lease-observer.ts';
 import type { LeaseStore } from './leases/lease-store.ts';
+import { ShardMeter } from './leases/shard-meter.ts';
 import { planLeases, type StartingPosition, startable } from './lineage/lineage.ts';
 import type { ConsumerMetrics } from './metrics.ts';
 import type { Progress } from './progress.ts';
@@ -22,6 +23,8 @@ const MAX_ASSIGN_INTERVAL_MS = 1_000;
 
 export interface WorkerDeps {
   workerId: string;
+  /** `host:port` under which other workers reach this one's admin server. */
+  workerAddress: string;
   store: LeaseStore;
   listShards: () => Promise<ShardInfo[]>;
   startingPosition: StartingPosition;
@@ -158,7 +161,8 @@ export class Worker {
   #run(lease: Lease, takenAt: number): void {
     const { store, clock, leaseDurationMs, log, metrics, progress, shard, listShards } = this.#deps;
     const shardId = lease.leaseKey;
-    const held = new HeldLease(lease, store, clock, leaseDurationMs, takenAt);
+    const meter = new ShardMeter(clock, leaseDurationMs, this.#deps.workerAddress);
+    const held = new HeldLease(lease, store, clock, leaseDurationMs, takenAt, meter);
     const loop = `shard ${shardId}`;
     const consumer = new ShardConsumer(
       {
@@ -170,6 +174,7 @@ export class Worker {
           (await listShards()).filter((s) => s.parentShardIds.includes(id)).map((s) => s.shardId),
       },
       held,
+      meter,
       () => progress.tick(loop),
     );
     metrics.leaseEvents.inc({ event: 'taken' });

@@ -1,5 +1,6 @@
 import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, isIPv6 } from 'node:net';
+import { networkInterfaces } from 'node:os';
 
 /** Listens and returns the port, the system's choice when `port` is 0. @throws the listen error (EADDRINUSE …). */
 export async function listen(server: Server, port: number, host: string): Promise<number> {
@@ -11,6 +12,20 @@ export async function listen(server: Server, port: number, host: string): Promis
     });
   });
   return (server.address() as AddressInfo).port;
+}
+
+const WILDCARDS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
+
+/**
+ * `host:port` under which others reach a server of this process: the host it listens on or, when it listens on all,
+ * the first address that is not the loopback's: in a pod there is one.
+ */
+export function reachableAddress(host: string, port: number): string {
+  const outer = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .find(({ internal, address }) => !internal && !address.startsWith('fe80:'));
+  const reachable = WILDCARDS.has(host) ? (outer?.address ?? '127.0.0.1') : host;
+  return isIPv6(reachable) ? `[${reachable}]:${port}` : `${reachable}:${port}`;
 }
 
 /** How often a closing server looks for connections that have become idle. */

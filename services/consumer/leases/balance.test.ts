@@ -14,6 +14,7 @@ function lease(n: number, leaseOwner?: string): Lease {
     childShardIds: [],
     hashKeyRange: undefined,
     startedAt: undefined,
+    report: undefined,
   };
 }
 

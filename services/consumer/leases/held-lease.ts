@@ -3,6 +3,7 @@ import type { Lease } from '../../shared/kcl/lease-row.ts';
 import type { Checkpoint } from '../../shared/kcl/position.ts';
 import { LeaseLostError } from '../errors.ts';
 import type { LeaseStore, OwnerWrite } from './lease-store.ts';
+import type { ShardMeter } from './shard-meter.ts';
 
 /**
  * A lease this worker owns. Its writes go one after another, since each is conditional on the counter that the
@@ -13,6 +14,7 @@ export class HeldLease {
   readonly #store: LeaseStore;
   readonly #clock: Clock;
   readonly #durationMs: number;
+  readonly #meter: ShardMeter;
   readonly #lost = new AbortController();
   #lease: Lease;
   #renewedAt: number;
@@ -20,12 +22,20 @@ export class HeldLease {
   #tail: Promise<unknown> = Promise.resolve();
 
   /** @param takenAt monotonic ms, from before the write that took the lease. */
-  constructor(lease: Lease, store: LeaseStore, clock: Clock, durationMs: number, takenAt: number) {
+  constructor(
+    lease: Lease,
+    store: LeaseStore,
+    clock: Clock,
+    durationMs: number,
+    takenAt: number,
+    meter: ShardMeter,
+  ) {
     this.#lease = lease;
     this.#store = store;
     this.#clock = clock;
     this.#durationMs = durationMs;
     this.#renewedAt = takenAt;
+    this.#meter = meter;
   }
 
   get lease(): Lease {
@@ -80,9 +90,16 @@ export class HeldLease {
     if (this.#lost.signal.aborted) throw new LeaseLostError(this.shardId, undefined);
     // From before the write: the owner must count its time as over no later than any observer does.
     const startedAt = this.#clock.monotonic();
+    // Checkpoints renew too, so the report rides on whichever write comes when it is due.
+    const due = startedAt - this.#meter.reportedAt >= this.#durationMs / 3;
+    const reading = due ? this.#meter.read() : undefined;
     try {
-      this.#lease = await this.#store.update(this.#lease, write);
+      this.#lease = await this.#store.update(this.#lease, {
+        ...write,
+        ...(reading ? { report: reading.report } : {}),
+      });
       this.#renewedAt = startedAt;
+      if (reading) this.#meter.written(reading);
     } catch (error) {
       if (error instanceof LeaseLostError) this.#lost.abort();
       throw error;

@@ -30,6 +30,7 @@ beforeEach(async () => {
     childShardIds: [],
     hashKeyRange: { starting: '0', ending: '340282366920938463463374607431768211455' },
     startedAt: undefined,
+    report: undefined,
   };
   expect(await store.create(lease)).toBe(true);
 });

@@ -6,7 +6,14 @@ import {
   paginateScan,
   UpdateItemCommand,
 } from '@aws-sdk/client-dynamodb';
-import { fromRow, type Lease, type Row, toRow } from '../../shared/kcl/lease-row.ts';
+import {
+  fromRow,
+  type Lease,
+  type LeaseReport,
+  type Row,
+  reportAttributes,
+  toRow,
+} from '../../shared/kcl/lease-row.ts';
 import type { Checkpoint } from '../../shared/kcl/position.ts';
 import { LeaseLostError } from '../errors.ts';
 
@@ -16,6 +23,8 @@ export interface OwnerWrite {
   childShardIds?: readonly string[];
   /** Gives the lease up, so that another worker may take it at once. */
   release?: boolean;
+  /** How the work goes. */
+  report?: LeaseReport;
 }
 
 /** Leases and checkpoints of one application (consumer group). */
@@ -152,11 +161,17 @@ export class DynamoDBLeaseStore implements LeaseStore {
       sets.push('childShardIds = :children');
       values[':children'] = { SS: [...write.childShardIds] };
     }
-    await this.#conditionalUpdate(
-      held,
-      `SET ${sets.join(', ')}${write.release ? ' REMOVE leaseOwner' : ''}`,
-      values,
-    );
+    const removes = write.release ? ['leaseOwner'] : [];
+    if (write.report) {
+      const { values: reported, absent } = reportAttributes(write.report);
+      for (const [attribute, value] of Object.entries(reported)) {
+        sets.push(`${attribute} = :${attribute}`);
+        values[`:${attribute}`] = value;
+      }
+      removes.push(...absent);
+    }
+    const remove = removes.length > 0 ? ` REMOVE ${removes.join(', ')}` : '';
+    await this.#conditionalUpdate(held, `SET ${sets.join(', ')}${remove}`, values);
   }
 
   /** Updates the row if its owner and counter are those of `expected`. */
@@ -197,5 +212,6 @@ function applyWrite(held: Lease, write: OwnerWrite): Lease {
     leaseOwner: write.release ? undefined : held.leaseOwner,
     ...(write.checkpoint ? { checkpoint: write.checkpoint, ownerSwitchesSinceCheckpoint: 0 } : {}),
     ...(write.childShardIds ? { childShardIds: write.childShardIds } : {}),
+    ...(write.report ? { report: write.report } : {}),
   };
 }

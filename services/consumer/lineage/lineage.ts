@@ -74,6 +74,7 @@ function newLease(shard: ShardInfo, checkpoint: Sentinel, now: number): Lease {
     childShardIds: [],
     hashKeyRange: shard.hashKeyRange,
     startedAt: checkpoint === 'LATEST' ? now : undefined,
+    report: undefined,
   };
 }
 

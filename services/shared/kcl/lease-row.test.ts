@@ -7,8 +7,27 @@ import { fromRow, type Lease, type Row, toRow } from './lease-row.ts';
 const kcl = JSON.parse(readFileSync(new URL('kcl-3-lease-rows.json', import.meta.url), 'utf8')) as {
   table: { keys: unknown; attributes: unknown; gsi: { n: string; k: unknown; p: unknown }[] };
   rows: { item: Row }[];
+  reshard: Row[];
+  handoff: Row;
 };
 const rows = kcl.rows.map(({ item }) => item);
+const REPORT = {
+  reportedAt: 1_795_486_303_000,
+  millisBehindLatest: 1_500,
+  recordsPerSecond: 812.5,
+  bytesPerSecond: 190_000,
+  busyShare: 0.25,
+  lastArrivalAt: 1_795_486_301_500,
+  workerAddress: '[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:9090',
+};
+
+/** Size of an item as DynamoDB counts it, from above: names, text and sets in UTF-8, 21 bytes a number. */
+function bytesOf(row: Row): number {
+  return Object.entries(row).reduce((sum, [name, { S, SS = [], N }]) => {
+    const text = [S ?? '', ...SS].reduce((bytes, part) => bytes + Buffer.byteLength(part), 0);
+    return sum + name.length + text + (N === undefined ? 0 : 21);
+  }, 0);
+}
 
 describe('lease rows', () => {
   it('has the keys and the index of the table that KCL 3 makes', () => {
@@ -49,8 +68,38 @@ describe('lease rows', () => {
       childShardIds: ['shardId-000000000004'],
       hashKeyRange: undefined,
       startedAt: 1_795_486_231_778,
+      report: undefined,
     };
     expect(Object.keys(toRow(lease))).not.toContain('leaseOwner');
     expect(fromRow(toRow(lease))).toEqual(lease);
+    const reported: Lease = { ...lease, report: { ...REPORT, millisBehindLatest: undefined } };
+    expect(Object.keys(toRow(reported))).not.toContain('weirMillisBehindLatest');
+    expect(fromRow(toRow(reported))).toEqual(reported);
+  });
+
+  it("adds our attributes to KCL's, all of a report under its own name, within one write unit", () => {
+    for (const row of [...rows, ...kcl.reshard, kcl.handoff]) {
+      const lease = fromRow(row);
+      if (!lease) continue;
+      expect(lease.report).toBeUndefined();
+      const ours = toRow({
+        ...lease,
+        leaseOwner: `a-long-deployment-name-7d4f9c6b5d-abcde-01890a5d-ac96-774b-bcce-000000000000`,
+        startedAt: 1_795_486_231_778,
+        report: REPORT,
+      });
+      expect(ours).toMatchObject({
+        weirStartedAt: { N: '1795486231778' },
+        weirReportedAt: { N: '1795486303000' },
+        weirMillisBehindLatest: { N: '1500' },
+        weirRecordsPerSecond: { N: '812.5' },
+        weirBytesPerSecond: { N: '190000' },
+        weirBusyShare: { N: '0.25' },
+        weirLastArrivalAt: { N: '1795486301500' },
+        weirWorkerAddress: { S: '[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:9090' },
+      });
+      expect(fromRow(ours)?.report).toEqual(REPORT);
+      expect(bytesOf(ours)).toBeLessThan(1_024);
+    }
   });
 });

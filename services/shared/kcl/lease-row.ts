@@ -22,6 +22,72 @@ export interface Lease {
    * first checkpoint would else start at a later `LATEST` and skip what came between.
    */
   startedAt: number | undefined;
+  /** Ours too: what the owner told with its last renewals. `undefined` in a table that only KCL wrote. */
+  report: LeaseReport | undefined;
+}
+
+/**
+ * How the work on a shard goes, measured by the lease's owner since its report before. It stays in the row when the
+ * owner dies or a KCL application takes over, so a reader looks at `reportedAt` first.
+ */
+export interface LeaseReport {
+  /** When it was written, by the owner's clock, in ms since the epoch. */
+  reportedAt: number;
+  /** How far processing is behind the tip of the shard, in ms; `undefined` while that isn't known. */
+  millisBehindLatest: number | undefined;
+  /** User records done with a second. */
+  recordsPerSecond: number;
+  /** Bytes of their data a second. */
+  bytesPerSecond: number;
+  /** Share of the time in which records were being processed, 0-1; the rest is waiting for records. */
+  busyShare: number;
+  /** When the last record done with arrived in the stream, in ms since the epoch; `undefined` before the first. */
+  lastArrivalAt: number | undefined;
+  /** `host:port` of the owner's admin server. */
+  workerAddress: string | undefined;
+}
+
+/** Attribute of each field of a report. KCL leaves attributes alone that it doesn't know. */
+const REPORT_NUMBERS = {
+  reportedAt: 'weirReportedAt',
+  millisBehindLatest: 'weirMillisBehindLatest',
+  recordsPerSecond: 'weirRecordsPerSecond',
+  bytesPerSecond: 'weirBytesPerSecond',
+  busyShare: 'weirBusyShare',
+  lastArrivalAt: 'weirLastArrivalAt',
+} as const;
+const WORKER_ADDRESS = 'weirWorkerAddress';
+
+/** A report as attributes of a lease row: the ones with their values, and the names of those without one. */
+export function reportAttributes(report: LeaseReport): { values: Row; absent: string[] } {
+  const values: Row = {};
+  const absent: string[] = [];
+  for (const [field, attribute] of Object.entries(REPORT_NUMBERS)) {
+    const value = report[field as keyof typeof REPORT_NUMBERS];
+    if (value === undefined) absent.push(attribute);
+    else values[attribute] = { N: String(value) };
+  }
+  if (report.workerAddress === undefined) absent.push(WORKER_ADDRESS);
+  else values[WORKER_ADDRESS] = { S: report.workerAddress };
+  return { values, absent };
+}
+
+function reportOf(row: Row): LeaseReport | undefined {
+  const number = (field: keyof typeof REPORT_NUMBERS) => {
+    const text = row[REPORT_NUMBERS[field]]?.N;
+    return text === undefined ? undefined : Number(text);
+  };
+  const reportedAt = number('reportedAt');
+  if (reportedAt === undefined) return undefined;
+  return {
+    reportedAt,
+    millisBehindLatest: number('millisBehindLatest'),
+    recordsPerSecond: number('recordsPerSecond') ?? 0,
+    bytesPerSecond: number('bytesPerSecond') ?? 0,
+    busyShare: number('busyShare') ?? 0,
+    lastArrivalAt: number('lastArrivalAt'),
+    workerAddress: row[WORKER_ADDRESS]?.S,
+  };
 }
 
 /**
@@ -46,6 +112,7 @@ export function toRow(lease: Lease): Row {
         }
       : {}),
     ...(lease.startedAt === undefined ? {} : { weirStartedAt: { N: String(lease.startedAt) } }),
+    ...(lease.report ? reportAttributes(lease.report).values : {}),
   };
 }
 
@@ -74,5 +141,6 @@ export function fromRow(row: Row): Lease | undefined {
     childShardIds: row.childShardIds?.SS ?? [],
     hashKeyRange: starting === undefined || ending === undefined ? undefined : { starting, ending },
     startedAt: row.weirStartedAt?.N === undefined ? undefined : Number(row.weirStartedAt.N),
+    report: reportOf(row),
   };
 }

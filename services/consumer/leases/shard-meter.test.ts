@@ -1,0 +1,68 @@
+import { describe, expect, it } from 'vitest';
+import type { Clock } from '../../shared/clock.ts';
+import { ShardMeter } from './shard-meter.ts';
+
+const EPOCH = 1_795_000_000_000;
+
+function setUp() {
+  let at = 0;
+  const clock: Clock = { now: () => EPOCH + at, monotonic: () => at, sleep: async () => {} };
+  const meter = new ShardMeter(clock, 10_000, '10.0.0.1:9090');
+  const advance = (ms: number) => {
+    at += ms;
+  };
+  return { meter, advance };
+}
+
+describe('ShardMeter', () => {
+  it('measures rates and busy share over the time since the last report that was written', () => {
+    const { meter, advance } = setUp();
+    meter.fetched(0);
+    meter.begin(EPOCH - 100);
+    advance(500);
+    meter.end();
+    meter.done(400, 80_000, EPOCH - 50);
+    advance(1_500);
+    const lost = meter.read();
+    expect(lost.report).toMatchObject({
+      reportedAt: EPOCH + 2_000,
+      recordsPerSecond: 200,
+      bytesPerSecond: 40_000,
+      busyShare: 0.25,
+      lastArrivalAt: EPOCH - 50,
+      workerAddress: '10.0.0.1:9090',
+    });
+    advance(2_000);
+    const second = meter.read(); // the first failed to be written: nothing of it is lost
+    expect(second.report).toMatchObject({ recordsPerSecond: 100, busyShare: 0.125 });
+    meter.written(second);
+    advance(1_000);
+    expect(meter.read().report).toMatchObject({ recordsPerSecond: 0, bytesPerSecond: 0, busyShare: 0 });
+  });
+
+  it('counts work that is still going on as busy', () => {
+    const { meter, advance } = setUp();
+    meter.begin(EPOCH);
+    advance(3_000);
+    const first = meter.read();
+    expect(first.report.busyShare).toBe(1);
+    meter.written(first);
+    advance(3_000);
+    expect(meter.read().report.busyShare).toBe(1);
+  });
+
+  it('tells how far processing is behind, not only reading, and nothing when it does not know', () => {
+    const { meter, advance } = setUp();
+    expect(meter.read().report.millisBehindLatest).toBeUndefined();
+    meter.fetched(700);
+    expect(meter.millisBehindLatest()).toBe(700);
+    meter.fetched(0);
+    meter.begin(EPOCH);
+    advance(20_000); // the table throttles
+    expect(meter.millisBehindLatest()).toBe(20_000);
+    meter.end();
+    expect(meter.millisBehindLatest()).toBeUndefined(); // and no read went through meanwhile
+    meter.fetched(0);
+    expect(meter.millisBehindLatest()).toBe(0);
+  });
+});
