@@ -21,7 +21,7 @@ const SLICE = 500;
 /** The consumer's pipeline on one core: without writes, and with every result written to a store that answers at once. */
 export async function benchPipeline(): Promise<BenchCase[]> {
   const records = makeRecords(RECORDS);
-  const detector = createDetector('threshold', { threshold: 1000 });
+  const detector = createDetector('threshold');
   const score = () => {
     let anomalies = 0;
     for (const record of records) {

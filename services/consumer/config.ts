@@ -1,5 +1,5 @@
-import { DETECTOR_NAMES } from '../detectors/registry.ts';
-import { commonEnv, decimal, type EnvShape, integer, oneOf, parsed, text } from '../shared/config.ts';
+import { DETECTOR_NAMES, type DetectorParameters, parseDetectorParameters } from '../detectors/registry.ts';
+import { commonEnv, decimal, type EnvShape, integer, parsed, text } from '../shared/config.ts';
 import type { StartingPosition } from './lineage/lineage.ts';
 
 const table = (description: string, name: string) =>
@@ -26,11 +26,19 @@ export const consumerEnv = {
     accepts: '`LATEST`, `TRIM_HORIZON` or an ISO 8601 time',
     parse: parseStartingPosition,
   }),
-  DETECTOR: oneOf('Anomaly detector.', DETECTOR_NAMES, 'threshold'),
-  THRESHOLD: decimal('Amount above which the `threshold` detector sees an anomaly.', {
-    default: 1000,
-    min: 1e-100,
+  DETECTOR: text('Anomaly detector.', {
+    default: 'threshold',
+    pattern: /^[a-zA-Z0-9_.-]{1,64}$/,
+    accepts: `${DETECTOR_NAMES.map((name) => `\`${name}\``).join(', ')} or a name that \`DETECTOR_PARAMS\` defines`,
   }),
+  DETECTOR_PARAMS: parsed<DetectorParameters>(
+    'Parameters by detector (services/detectors/README.md), like `{"threshold": {"perSource": {"boiler": 80}}}`.',
+    { default: '{}', accepts: 'JSON object of objects', parse: parseDetectorParameters },
+  ),
+  THRESHOLD: decimal(
+    'Amount above which the `threshold` detector sees an anomaly, unless `DETECTOR_PARAMS` says otherwise.',
+    { default: 1000, min: 1e-100 },
+  ),
   LEASE_DURATION_MS: integer('Time after which a lease that is not renewed may be taken.', {
     default: 10_000,
     min: 300,
@@ -43,6 +51,15 @@ export const consumerEnv = {
     min: 1_000,
   }),
 } as const satisfies EnvShape;
+
+/** Parameters of all detectors: `DETECTOR_PARAMS`, with `THRESHOLD` where those say nothing. */
+export function detectorParameters(config: {
+  DETECTOR_PARAMS: DetectorParameters;
+  THRESHOLD: number;
+}): DetectorParameters {
+  const { DETECTOR_PARAMS, THRESHOLD } = config;
+  return { ...DETECTOR_PARAMS, threshold: { threshold: THRESHOLD, ...DETECTOR_PARAMS.threshold } };
+}
 
 /** `LATEST`, `TRIM_HORIZON` or a time, else `undefined`. */
 function parseStartingPosition(value: string): StartingPosition | undefined {

@@ -8,7 +8,7 @@ import { newRequestId } from '../shared/ids.ts';
 import { listShards } from '../shared/list-shards.ts';
 import { close, listen, reachableAddress } from '../shared/server.ts';
 import { runService } from '../shared/service.ts';
-import { consumerEnv } from './config.ts';
+import { consumerEnv, detectorParameters } from './config.ts';
 import { PollingReader } from './fetch/polling-reader.ts';
 import { DynamoDBLeaseStore } from './leases/lease-store.ts';
 import { readFrom } from './lineage/lineage.ts';
@@ -43,7 +43,7 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
   };
   const pipeline = new Pipeline({
     stream,
-    detector: createDetector(config.DETECTOR, { threshold: config.THRESHOLD }),
+    detector: createDetector(config.DETECTOR, detectorParameters(config)),
     records: new BatchWriter({ ...writer, table: config.RECORDS_TABLE }),
     deadLetters: new DeadLetterSink(new BatchWriter({ ...writer, table: config.DEAD_LETTER_TABLE }), stream),
     clock,

@@ -18,14 +18,12 @@ export interface Verdict {
 }
 
 /**
- * Scores events. Pure and deterministic: no I/O, no clock, no randomness, so that a record read twice from the same
- * state is scored alike. The pipeline calls it once for each record, in stream order within a source, with the
- * state of that source.
+ * What a detector remembers of each source, and how it becomes bytes.
  *
- * @typeParam State what it remembers of one source; owned by the caller, changed in place by `score`. A detector
+ * @typeParam State what it remembers of one source; owned by the caller, changed in place by scoring. A detector
  *   without memory uses `undefined`.
  */
-export interface Detector<State = unknown> {
+interface StateKeeper<State> {
   /** As `DETECTOR` names it. */
   readonly name: string;
   /** Version of the encoded state; a state of another version is migrated by `decode`, or refused. */
@@ -34,13 +32,21 @@ export interface Detector<State = unknown> {
   readonly stateless: boolean;
   /** The state of a source that was never seen. */
   initial(): State;
-  /** Scores one event and takes it into `state`. */
-  score(state: State, event: ScorableEvent): Verdict;
-  /** The state as bytes, at most 1 KiB; exact: `decode(encode(s))` goes on as `s` would. */
+  /** The state as bytes of its own, at most 1 KiB; exact: `decode(encode(s))` goes on as `s` would. */
   encode(state: State): Uint8Array;
   /**
    * @param version that the bytes were encoded with.
-   * @throws WeirError for a version it can't migrate, or damaged bytes.
+   * @throws DetectorStateError for a version it can't migrate, or damaged bytes.
    */
   decode(bytes: Uint8Array, version: number): State;
+}
+
+/**
+ * Scores events. Pure and deterministic: no I/O, no clock, no randomness, so that a record read twice from the same
+ * state is scored alike. The pipeline calls it once for each record, in stream order within a source, with the
+ * state of that source.
+ */
+export interface Detector<State = unknown> extends StateKeeper<State> {
+  /** Scores one event and takes it into `state`. */
+  score(state: State, event: ScorableEvent): Verdict;
 }

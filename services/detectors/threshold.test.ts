@@ -5,7 +5,7 @@ import { createDetector } from './registry.ts';
 const at = (amount: number) => ({ source: 's', amount, timestamp: 0 });
 
 describe('threshold detector', () => {
-  const detector = createDetector('threshold', { threshold: 1000 });
+  const detector = createDetector('threshold');
 
   it.each([
     [0, 0, false],
@@ -23,7 +23,7 @@ describe('threshold detector', () => {
   });
 
   it('is finite and monotonic on finite amounts, and never above 2', () => {
-    const finite = fc.double({ noNaN: true, noDefaultInfinity: true, min: -1e125, max: 1e125 });
+    const finite = fc.double({ noNaN: true, noDefaultInfinity: true });
     fc.assert(
       fc.property(finite, finite, (a, b) => {
         const [low, high] = a <= b ? [a, b] : [b, a];
@@ -35,6 +35,21 @@ describe('threshold detector', () => {
         expect(first).toBeLessThanOrEqual(second);
         expect(second).toBeLessThanOrEqual(2);
       }),
+    );
+  });
+});
+
+describe('threshold per source', () => {
+  const detector = createDetector('threshold', { threshold: { threshold: 1000, perSource: { boiler: 80 } } });
+
+  it('holds for that source only', () => {
+    expect(detector.score(undefined, { source: 'boiler', amount: 90, timestamp: 0 })).toMatchObject({
+      score: 1.125,
+      isAnomaly: true,
+    });
+    expect(detector.score(undefined, at(90)).isAnomaly).toBe(false);
+    expect(detector.score(undefined, { source: 'constructor', amount: 90, timestamp: 0 }).isAnomaly).toBe(
+      false,
     );
   });
 });
