@@ -1,0 +1,43 @@
+import { defineEnvironment } from './schema.ts';
+
+/** Data is protected and kept; a replica of the tables in a second region (docs/guides/deploy-infrastructure.md). */
+export const prod = defineEnvironment({
+  name: 'prod',
+  account: '333333333333',
+  region: 'ap-south-1',
+  cluster: 'weir-prod',
+  podCredentials: { kind: 'pod-identity' },
+  namespace: 'weir',
+  stream: {
+    name: 'anomaly-stream',
+    mode: { kind: 'provisioned', shards: 2 },
+    retentionHours: 24,
+    shardMetrics: ['WriteProvisionedThroughputExceeded', 'IteratorAgeMilliseconds'],
+  },
+  records: { replicaRegions: ['ap-southeast-1'] },
+  detection: { detector: 'threshold', threshold: 1000 },
+  consumers: {
+    pods: {
+      group: 'anomaly-stream',
+      replicas: { min: 2, max: 10 },
+      fetch: 'auto',
+      scaling: 'Full',
+      objective: { maxLagSeconds: 30, catchUpSeconds: 300, utilization: 0.7 },
+    },
+  },
+  shards: { min: 2, max: 10 },
+  producer: { replicas: { min: 3, max: 20 }, host: 'events.weir.example' },
+  controller: { replicas: 2 },
+  console: { replicas: 1 },
+  network: {
+    vpcId: 'vpc-0a1b2c3d4e5f60718',
+    cidr: '10.0.0.0/16',
+    availabilityZones: ['ap-south-1a', 'ap-south-1b', 'ap-south-1c'],
+    privateSubnetIds: ['subnet-0a1b2c3d4e5f60711', 'subnet-0a1b2c3d4e5f60712', 'subnet-0a1b2c3d4e5f60713'],
+    privateRouteTableIds: ['rtb-0a1b2c3d4e5f60711', 'rtb-0a1b2c3d4e5f60712', 'rtb-0a1b2c3d4e5f60713'],
+    endpoints: true,
+  },
+  alarms: { iteratorAgeSeconds: 60, noDataMinutes: 15, budgetUsd: 1000 },
+  githubRepository: 'weir-dev/weir',
+  protectData: true,
+});

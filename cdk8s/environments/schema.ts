@@ -1,0 +1,201 @@
+import { z } from 'zod';
+import { DETECTOR_NAMES } from '../../services/detectors/registry.ts';
+import { ConfigError } from '../../services/shared/errors.ts';
+
+/**
+ * What differs between dev, staging and prod: one object each. `infra/` makes the AWS resources from it and
+ * `cdk8s/` the manifests, so a name is written once. What follows from it (table names, role names) is in
+ * `names.ts`. An unknown key is an error, not a wish that nobody reads.
+ */
+
+const bounds = (smallest: number, largest: number) =>
+  z
+    .strictObject({
+      min: z.int().min(smallest).max(largest),
+      max: z.int().min(1).max(largest),
+    })
+    .refine(({ min, max }) => min <= max, 'min must not exceed max');
+
+/** A DNS label, as Kubernetes wants it for namespaces and service accounts. */
+const label = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'expected a DNS label');
+const account = z.string().regex(/^\d{12}$/, 'expected the 12 digits of an AWS account');
+const region = z.string().regex(/^[a-z]{2}(-[a-z]+)+-\d$/, 'expected an AWS region, like ap-south-1');
+const host = z.hostname();
+/**
+ * The name of a consumer group, and the beginning of its tables' names: two groups never share a table, so
+ * neither leases, nor detector states, nor results can mix.
+ */
+const group = z.string().regex(/^[a-zA-Z0-9_.-]{3,200}$/, "expected 3-200 letters, digits, '_', '.' or '-'");
+
+const stream = z.strictObject({
+  name: z.string().regex(/^[a-zA-Z0-9_.-]{1,128}$/),
+  /** Provisioned: created with `shards`, which the controller changes later. On demand: AWS changes them. */
+  mode: z.discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('provisioned'), shards: z.int().min(1).max(10_000) }),
+    z.strictObject({ kind: z.literal('on-demand') }),
+  ]),
+  /** How long a record can be read, in hours. More than 24 costs extra. */
+  retentionHours: z.int().min(24).max(8760),
+  /** Metrics of each shard. They cost as custom metrics do, for each shard. */
+  shardMetrics: z.array(
+    z.enum([
+      'IncomingBytes',
+      'IncomingRecords',
+      'IteratorAgeMilliseconds',
+      'OutgoingBytes',
+      'OutgoingRecords',
+      'ReadProvisionedThroughputExceeded',
+      'WriteProvisionedThroughputExceeded',
+    ]),
+  ),
+});
+
+const detection = z.strictObject({
+  detector: z.enum(DETECTOR_NAMES),
+  /** Amount above which the `threshold` detector sees an anomaly. */
+  threshold: z.number().positive(),
+});
+
+/** The consumer as pods, scaled by the controller. */
+const pods = z.strictObject({
+  group,
+  replicas: bounds(0, 10_000),
+  fetch: z.enum(['polling', 'fanout', 'auto']),
+  /** What the controller may do: docs of `StreamScaler.spec.mode`. */
+  scaling: z.enum(['Recommend', 'ReplicasOnly', 'Full']),
+  objective: z.strictObject({
+    maxLagSeconds: z.int().min(1).max(86_400),
+    catchUpSeconds: z.int().min(10).max(86_400),
+    utilization: z.number().min(0.1).max(0.95),
+  }),
+});
+
+/** The consumer as a Lambda function behind an event source mapping. */
+const lambda = z.strictObject({
+  group,
+  memoryMb: z.int().min(128).max(10_240),
+  timeoutSeconds: z.int().min(1).max(900),
+  batchSize: z.int().min(1).max(10_000),
+  batchWindowSeconds: z.int().min(0).max(300),
+  /** Batches of one shard at once, by partition key. */
+  parallelization: z.int().min(1).max(10),
+  retryAttempts: z.int().min(0).max(10_000),
+  /** Records older than this go to the on-failure destination; less than the stream's retention. */
+  maxRecordAgeSeconds: z.int().min(60).max(604_800),
+  /** Read over an enhanced fan-out consumer of its own. */
+  fanout: z.boolean(),
+  logRetentionDays: z.union([z.literal(7), z.literal(14), z.literal(30), z.literal(90), z.literal(365)]),
+  /** Whether the function runs in `network`. */
+  inVpc: z.boolean(),
+});
+
+/** An existing VPC, named by its ids, so that a synthesis asks AWS nothing. */
+const network = z.strictObject({
+  vpcId: z.string().regex(/^vpc-[0-9a-f]{8,17}$/),
+  cidr: z.cidrv4(),
+  availabilityZones: z.array(z.string()).min(2),
+  privateSubnetIds: z.array(z.string().regex(/^subnet-[0-9a-f]{8,17}$/)).min(2),
+  privateRouteTableIds: z.array(z.string().regex(/^rtb-[0-9a-f]{8,17}$/)).min(1),
+  /** Make endpoints of the AWS services that Weir calls, for a cluster without a way to the internet. */
+  endpoints: z.boolean(),
+});
+
+/** How pods get their role. */
+const podCredentials = z.discriminatedUnion('kind', [
+  /** EKS Pod Identity: the cluster runs its agent add-on. */
+  z.strictObject({ kind: z.literal('pod-identity') }),
+  /** IAM roles for service accounts: host and path of the cluster's OIDC issuer, without `https://`. */
+  z.strictObject({
+    kind: z.literal('irsa'),
+    oidcProvider: z.string().regex(/^[a-z0-9.-]+(\/[A-Za-z0-9/_-]+)?$/),
+  }),
+]);
+
+const alarms = z.strictObject({
+  /** Where alarms are mailed; none: only the topic, for chat and paging to subscribe to. */
+  email: z.email().optional(),
+  /** The consumer is this far behind the tip, in seconds. */
+  iteratorAgeSeconds: z.int().min(1),
+  /** No record came in for so long although data is due, in minutes; none: a silent stream is normal. */
+  noDataMinutes: z.int().min(5).max(1440).optional(),
+  /** Alarm of this environment's bill, in US dollars a month. */
+  budgetUsd: z.number().positive(),
+});
+
+const schema = z
+  .strictObject({
+    name: z.enum(['dev', 'staging', 'prod']),
+    account,
+    region,
+    /** Existing EKS cluster. */
+    cluster: label,
+    podCredentials,
+    namespace: label,
+    stream,
+    records: z.strictObject({
+      /** Days until an item expires by its `expires_at`; none: kept for ever. */
+      ttlDays: z.int().min(1).optional(),
+      /** Regions that hold a replica of the tables (DynamoDB global tables). */
+      replicaRegions: z.array(region),
+    }),
+    detection,
+    consumers: z
+      .strictObject({ pods: pods.optional(), lambda: lambda.optional() })
+      .refine((c) => c.pods !== undefined || c.lambda !== undefined, {
+        message: 'nobody would read the stream: configure pods or lambda',
+      })
+      .refine((c) => c.pods === undefined || c.pods.group !== c.lambda?.group, {
+        message:
+          'pods and lambda with the same group would both score each event, into the same tables: choose one, or give them different groups',
+      }),
+    /** Bounds of the stream that the controller respects. */
+    shards: bounds(1, 10_000),
+    producer: z.strictObject({
+      replicas: bounds(1, 1_000),
+      /** Host of the ingress. */
+      host,
+      /** ARN of the ingress's certificate; none: the load balancer finds one by the host. */
+      certificateArn: z.string().startsWith('arn:').optional(),
+    }),
+    controller: z.strictObject({ replicas: z.int().min(1).max(3) }),
+    console: z.strictObject({
+      replicas: z.int().min(0).max(5),
+      /** Host of its ingress, which stands behind authentication; none: reached by port-forward. */
+      host: host.optional(),
+    }),
+    network: network.optional(),
+    alarms,
+    /** `owner/name`, whose workflows may deploy here from the GitHub environment of this name. */
+    githubRepository: z.string().regex(/^[A-Za-z0-9-]+\/[A-Za-z0-9._-]+$/),
+    /** Data survives `cdk destroy`, and can't be deleted by a slip. Off only where data is worth nothing. */
+    protectData: z.boolean(),
+  })
+  .superRefine((env, context) => {
+    const issue = (path: string[], message: string) =>
+      context.addIssue({ code: 'custom', path, message, input: env });
+    const { pods, lambda } = env.consumers;
+    if (lambda && lambda.maxRecordAgeSeconds >= env.stream.retentionHours * 3600)
+      issue(
+        ['consumers', 'lambda', 'maxRecordAgeSeconds'],
+        'must be less than the retention of the stream, else a record is gone before its batch is given up',
+      );
+    if (lambda?.inVpc && !env.network) issue(['network'], 'is needed by consumers.lambda.inVpc');
+    if (pods?.scaling === 'Full' && env.stream.mode.kind === 'on-demand')
+      issue(['consumers', 'pods', 'scaling'], 'an on-demand stream sets its own shards: ReplicasOnly');
+    if (env.records.replicaRegions.includes(env.region))
+      issue(['records', 'replicaRegions'], `${env.region} is the region itself`);
+    const shards = env.stream.mode.kind === 'provisioned' ? env.stream.mode.shards : env.shards.min;
+    if (shards < env.shards.min || shards > env.shards.max)
+      issue(['stream', 'mode', 'shards'], 'must be within shards.min and shards.max');
+  });
+
+export type Environment = z.output<typeof schema>;
+export type EnvironmentInput = z.input<typeof schema>;
+
+/** @throws ConfigError that names every field which can't be used. */
+export function defineEnvironment(input: EnvironmentInput): Environment {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((i) => `  ${i.path.join('.') || '(environment)'}: ${i.message}`);
+  throw new ConfigError(`environment ${input.name} is not usable:\n${problems.join('\n')}`);
+}
