@@ -1,6 +1,6 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { KinesisClient } from '@aws-sdk/client-kinesis';
-import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { NodeHttp2Handler, NodeHttpHandler } from '@smithy/node-http-handler';
 
 export interface AwsOptions {
   region: string;
@@ -28,6 +28,9 @@ export function awsOptions(env: {
   };
 }
 
+/** A session without a byte for this long is broken: a subscription lives 5 min. */
+const SUBSCRIPTION_SESSION_MS = 330_000;
+
 const silent = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
 
 function settings(options: AwsOptions, endpoint: string | undefined) {
@@ -52,6 +55,18 @@ function settings(options: AwsOptions, endpoint: string | undefined) {
 
 export function createKinesisClient(options: AwsOptions): KinesisClient {
   return new KinesisClient(settings(options, options.kinesisEndpoint));
+}
+
+/**
+ * For SubscribeToShard, which Kinesis answers over HTTP/2 only: each subscription has a session of its own, cleartext
+ * with prior knowledge on an http endpoint. There is no time-out in it: who reads a subscription judges when it stalls.
+ */
+export function createSubscribingClient(options: AwsOptions): KinesisClient {
+  return new KinesisClient({
+    ...settings(options, options.kinesisEndpoint),
+    maxAttempts: 1,
+    requestHandler: new NodeHttp2Handler({ requestTimeout: 0, sessionTimeout: SUBSCRIPTION_SESSION_MS }),
+  });
 }
 
 export function createDynamoDBClient(options: AwsOptions): DynamoDBClient {

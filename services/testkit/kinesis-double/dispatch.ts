@@ -1,3 +1,9 @@
+import {
+  deregisterStreamConsumer,
+  describeStreamConsumer,
+  listStreamConsumers,
+  registerStreamConsumer,
+} from './consumers.ts';
 import { createStream, deleteStream, mergeShards, splitShard, updateShardCount } from './control.ts';
 import type { Call, Fault } from './faults.ts';
 import { describeStreamSummary, listShards } from './list.ts';
@@ -19,13 +25,17 @@ type Operation = (service: KinesisService, input: Input, fault: Fault | undefine
 const OPERATIONS: ReadonlyMap<string, Operation> = new Map<string, Operation>([
   ['CreateStream', createStream],
   ['DeleteStream', deleteStream],
+  ['DeregisterStreamConsumer', deregisterStreamConsumer],
+  ['DescribeStreamConsumer', describeStreamConsumer],
   ['DescribeStreamSummary', describeStreamSummary],
   ['GetRecords', getRecords],
   ['GetShardIterator', getShardIterator],
   ['ListShards', listShards],
+  ['ListStreamConsumers', listStreamConsumers],
   ['MergeShards', mergeShards],
   ['PutRecord', putRecord],
   ['PutRecords', putRecords],
+  ['RegisterStreamConsumer', registerStreamConsumer],
   ['SplitShard', splitShard],
   ['UpdateShardCount', updateShardCount],
 ]);
@@ -58,6 +68,7 @@ export function callOf(service: KinesisService, operation: string, input: Input)
     shardIds() {
       if (operation === 'PutRecord' || operation === 'PutRecords')
         return shardsWritten(service, operation, input);
+      if (operation === 'SubscribeToShard') return [String(input.ShardId)];
       if (operation !== 'GetRecords' && operation !== 'GetShardIterator') return [];
       const shard = shardRead(operation, input);
       return shard === undefined ? [] : [shard];
@@ -74,7 +85,8 @@ function streamOf(input: Input): string | undefined {
   }
 }
 
-function refuse(operation: string, fault: Fault): void {
+/** Refuses a call that a fault has befallen. @throws KinesisError */
+export function refuse(operation: string, fault: Fault): void {
   // The fault of one shard is PutRecords' own business: the other shards' records are stored.
   if (operation === 'PutRecords' && fault.shardId !== undefined) return;
   if (fault.kind === 'internal-failure') throw internalFailure();

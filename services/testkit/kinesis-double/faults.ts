@@ -20,6 +20,12 @@ type FaultAction =
   | { kind: 'lost-answer' }
   /** The connection breaks, and nothing is done. */
   | { kind: 'reset' }
+  /**
+   * SubscribeToShard only, after `afterEvents` events (default 0): the connection breaks (`cut`), nothing comes any
+   * more and it stays open (`stall`), an error of the service comes in the stream (`error`, of type `type`, default
+   * InternalFailureException), or a frame whose checksum is wrong (`garble`).
+   */
+  | { kind: 'subscription'; does: 'cut' | 'stall' | 'error' | 'garble'; afterEvents?: number; type?: string }
   /** PutRecords only: each record whose index `fails` names gets `code` (default `throttle`), the others are stored. */
   | { kind: 'partial'; fails: (index: number) => boolean; code?: 'throttle' | 'internal-failure' };
 
@@ -71,6 +77,7 @@ export class FaultPlan {
 function matches(fault: Fault, call: Call): boolean {
   if (fault.operation !== undefined && fault.operation !== call.operation) return false;
   if (fault.kind === 'partial' && call.operation !== 'PutRecords') return false;
+  if (fault.kind === 'subscription' && call.operation !== 'SubscribeToShard') return false;
   if (fault.stream !== undefined && fault.stream !== call.stream) return false;
   return fault.shardId === undefined || call.shardIds().includes(fault.shardId);
 }

@@ -1,13 +1,23 @@
 import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import { type Clock, systemClock } from '../../shared/clock.ts';
-import { close, listen } from '../../shared/server.ts';
-import { callOf, dispatch } from './dispatch.ts';
+import { callOf, dispatch, refuse } from './dispatch.ts';
+import { type Request, type Response, startDualServer } from './dual-server.ts';
+import { EVENT_STREAM_TYPE } from './event-stream.ts';
 import { type Fault, FaultPlan } from './faults.ts';
 import { DAY_MS, type LimitOptions, resolveLimits } from './limits.ts';
-import { CONTENT_TYPE, KinesisError, operationOf, parseInput, streamNotFound } from './protocol.ts';
+import {
+  CONTENT_TYPE,
+  invalidArgument,
+  KinesisError,
+  operationOf,
+  parseInput,
+  streamNotFound,
+} from './protocol.ts';
 import { KinesisService } from './service.ts';
+import { subscribeToShard } from './subscribe.ts';
+import type { Subscription } from './subscription.ts';
 
 export interface KinesisDoubleOptions {
   /** AWS's limits, none, or AWS's with some changed. Default `aws`. */
@@ -22,6 +32,10 @@ export interface KinesisDoubleOptions {
   retentionMs?: number;
   /** Bytes of records that a shard keeps; the oldest go first, 0 keeps none. Default 64 MiB. */
   retainedBytesPerShard?: number;
+  /** How long after its arrival a record is pushed to subscribers, in ms; on AWS typically 70. Default 0. */
+  pushDelayMs?: number;
+  /** How long a subscription lives, in ms. Default 5 min. */
+  subscriptionMs?: number;
 }
 
 /** A record of the double, for a test to look at. */
@@ -50,6 +64,8 @@ export interface KinesisDouble {
   storedCount(stream: string): number;
   setLimits(limits: LimitOptions): void;
   setLatency(ms: number): void;
+  /** Subscriptions that are being pushed to. */
+  readonly subscriptions: number;
   /** Makes all iterators that were given out until now expired ones. */
   expireIterators(): void;
   /** Breaks all connections and closes. */
@@ -57,6 +73,7 @@ export interface KinesisDouble {
 }
 
 const MIB = 1024 * 1024;
+const SUBSCRIPTION_MS = 300_000;
 
 /** Starts a double on a free port of the loopback interface. */
 export async function startKinesisDouble(options: KinesisDoubleOptions = {}): Promise<KinesisDouble> {
@@ -67,6 +84,8 @@ export async function startKinesisDouble(options: KinesisDoubleOptions = {}): Pr
     changeMs: options.changeMs ?? 20,
     retentionMs: options.retentionMs ?? DAY_MS,
     retainedBytesPerShard: options.retainedBytesPerShard ?? 64 * MIB,
+    pushDelayMs: options.pushDelayMs ?? 0,
+    subscriptionMs: options.subscriptionMs ?? SUBSCRIPTION_MS,
   });
   const faults = new FaultPlan();
   const calls = new Map<string, number>();
@@ -74,18 +93,21 @@ export async function startKinesisDouble(options: KinesisDoubleOptions = {}): Pr
   setMaxListeners(0, stopped.signal);
   let latencyMs = options.latencyMs ?? 0;
 
-  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async function handle(request: Request, response: Response): Promise<void> {
     const body = await readBody(request);
     const operation = operationOf(request.headers['x-amz-target']?.toString()) ?? '';
     calls.set(operation, (calls.get(operation) ?? 0) + 1);
-    const { status, text, fault } = carryOut(operation, body);
+    const { status, text, fault, subscription } = carryOut(operation, body, 'stream' in request);
     const delay = latencyMs + (fault?.kind === 'latency' ? fault.ms : 0);
     if (delay > 0) await clock.sleep(delay, stopped.signal);
-    if (fault?.kind === 'lost-answer' || fault?.kind === 'reset') request.socket.destroy();
-    else send(response, status, fault?.kind === 'http-500' ? 'text/html' : CONTENT_TYPE, text);
+    if (fault?.kind === 'lost-answer' || fault?.kind === 'reset') breakConnection(request);
+    else if (subscription && 'stream' in response) {
+      response.writeHead(200, { 'content-type': EVENT_STREAM_TYPE, 'x-amzn-requestid': randomUUID() });
+      await subscription.run(response.stream, fault?.kind === 'subscription' ? fault : undefined);
+    } else send(response, status, fault?.kind === 'http-500' ? 'text/html' : CONTENT_TYPE, text);
   }
 
-  function carryOut(operation: string, body: string): { status: number; text: string; fault?: Fault } {
+  function carryOut(operation: string, body: string, http2: boolean): Outcome {
     let fault: Fault | undefined;
     try {
       const input = parseInput(body);
@@ -94,6 +116,16 @@ export async function startKinesisDouble(options: KinesisDoubleOptions = {}): Pr
       if (fault?.kind === 'http-500') {
         return { status: fault.status ?? 500, text: '<html>Internal Server Error</html>', fault };
       }
+      if (operation === 'SubscribeToShard') {
+        if (!http2) throw invalidArgument('SubscribeToShard is answered over HTTP/2 only.');
+        if (fault) refuse(operation, fault);
+        return {
+          status: 200,
+          text: '',
+          subscription: subscribeToShard(service, input),
+          ...(fault && { fault }),
+        };
+      }
       return { status: 200, text: dispatch(service, operation, input, fault), ...(fault && { fault }) };
     } catch (error) {
       if (!(error instanceof KinesisError)) throw error;
@@ -101,13 +133,7 @@ export async function startKinesisDouble(options: KinesisDoubleOptions = {}): Pr
     }
   }
 
-  const server = createServer((request, response) => {
-    handle(request, response).catch((error: unknown) => {
-      // Ours, or a client that went away: the connection says so, and the error is there to be seen.
-      if (!request.destroyed) response.destroy(error instanceof Error ? error : undefined);
-    });
-  });
-  const port = await listen(server, 0, '127.0.0.1');
+  const server = await startDualServer(handle);
 
   function stream(name: string) {
     const found = service.lookUp(name);
@@ -116,7 +142,7 @@ export async function startKinesisDouble(options: KinesisDoubleOptions = {}): Pr
   }
 
   return {
-    endpoint: `http://127.0.0.1:${port}`,
+    endpoint: `http://127.0.0.1:${server.port}`,
     faults,
     calls,
     createStream: (name, shards) => service.create(name, shards, { changeMs: 0 }),
@@ -141,23 +167,39 @@ export async function startKinesisDouble(options: KinesisDoubleOptions = {}): Pr
     expireIterators: () => {
       service.iteratorEpoch++;
     },
+    get subscriptions() {
+      return service.subscriptions.active.length;
+    },
     async stop() {
       stopped.abort();
-      server.closeAllConnections();
-      await close(server);
+      await server.stop();
     },
   };
 }
 
-async function readBody(request: IncomingMessage): Promise<string> {
+/** What a call came to. */
+interface Outcome {
+  status: number;
+  text: string;
+  fault?: Fault;
+  /** What SubscribeToShard answers with, instead of a text. */
+  subscription?: Subscription;
+}
+
+function breakConnection(request: Request): void {
+  if ('stream' in request) request.stream.session?.destroy();
+  else request.socket.destroy();
+}
+
+async function readBody(request: Request): Promise<string> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function send(response: ServerResponse, status: number, type: string, text: string): void {
+function send(response: Response, status: number, type: string, text: string): void {
   if (response.destroyed) return;
-  response.writeHead(status, {
+  (response as ServerResponse).writeHead(status, {
     'content-type': type,
     'content-length': Buffer.byteLength(text),
     'x-amzn-requestid': randomUUID(),

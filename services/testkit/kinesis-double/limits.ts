@@ -27,6 +27,12 @@ export interface KinesisLimits {
   readRecordsPerCall: number;
   /** Bytes that one GetRecords call gives at most. */
   readBytesPerCall: number;
+  /** Bytes a second that one subscription gives. */
+  fanOutBytesPerSecond: number;
+  /** SubscribeToShard calls a second of one consumer for one shard. */
+  subscribesPerSecond: number;
+  /** Registered consumers of one stream. */
+  consumersPerStream: number;
   /** UpdateShardCount calls of one stream in any 24 hours. */
   updateShardCountPerDay: number;
   /** By how much one UpdateShardCount call may multiply or divide the open shards. */
@@ -52,6 +58,9 @@ export const AWS_LIMITS: Readonly<KinesisLimits> = {
   bytesPerCall: 10 * MIB,
   readRecordsPerCall: 10_000,
   readBytesPerCall: 10 * MIB,
+  fanOutBytesPerSecond: 2 * MIB,
+  subscribesPerSecond: 1,
+  consumersPerStream: 20,
   updateShardCountPerDay: 10,
   updateShardCountFactor: 2,
   openShards: 1_000,

@@ -36,7 +36,7 @@ export function describeStreamSummary(service: KinesisService, input: Input): ob
   const { name, retentionMs, maxRecordBytes } = stream.settings;
   return {
     StreamDescriptionSummary: {
-      ConsumerCount: 0,
+      ConsumerCount: service.consumers.of(stream, service.now).length,
       EncryptionType: 'NONE',
       EnhancedMonitoring: [{ ShardLevelMetrics: [] }],
       MaxRecordSizeInKiB: maxRecordBytes / 1024,

@@ -19,7 +19,7 @@ import type { KinesisService } from './service.ts';
 import type { KeptRecord, Shard } from './shard.ts';
 import type { Stream } from './stream.ts';
 
-const ITERATOR_TYPES = [
+export const ITERATOR_TYPES = [
   'AT_SEQUENCE_NUMBER',
   'AFTER_SEQUENCE_NUMBER',
   'TRIM_HORIZON',
@@ -45,18 +45,18 @@ export function getRecords(service: KinesisService, input: Input): object {
   const now = service.now;
   stream.trim([shard], now);
   if (!service.rates(shard).tryRead(now)) throw throttled(shardRateMessage(stream.settings.name, shard.id));
-  const records = take(service, shard, Math.max(index, shard.begin), limit);
+  const { readBytesPerCall, readRecordsPerCall } = service.limits;
+  const records = take(
+    shard,
+    Math.max(index, shard.begin),
+    Math.min(limit, readRecordsPerCall),
+    readBytesPerCall,
+  );
   const next = Math.max(index, shard.begin) + records.length;
   const last = records.at(-1);
   const answer = {
     MillisBehindLatest: last && next < shard.end ? Math.max(1, now - last.arrivedAt) : 0,
-    Records: records.map((record) => ({
-      ApproximateArrivalTimestamp: record.arrivedAt / 1000,
-      Data: record.data,
-      EncryptionType: 'NONE',
-      PartitionKey: record.partitionKey,
-      SequenceNumber: record.sequenceNumber,
-    })),
+    Records: records.map(recordOnTheWire),
   };
   service.rates(shard).read(
     records.reduce((sum, { size }) => sum + size, 0),
@@ -74,7 +74,8 @@ export function shardRead(operation: string, input: Input): string | undefined {
   return parts && String(parts[2]);
 }
 
-function startIndex(
+/** The index at which an iterator or a subscription begins. @throws KinesisError InvalidArgumentException. */
+export function startIndex(
   service: KinesisService,
   stream: Stream,
   shard: Shard,
@@ -146,21 +147,30 @@ function resolve(service: KinesisService, token: string): { stream: Stream; shar
   return { stream, shard, index: Number(index) };
 }
 
-/** At least one record, if there is one, whatever its size. */
-function take(service: KinesisService, shard: Shard, from: number, limit: number): KeptRecord[] {
-  const { readBytesPerCall, readRecordsPerCall } = service.limits;
+export function recordOnTheWire(record: KeptRecord): object {
+  return {
+    ApproximateArrivalTimestamp: record.arrivedAt / 1000,
+    Data: record.data,
+    EncryptionType: 'NONE',
+    PartitionKey: record.partitionKey,
+    SequenceNumber: record.sequenceNumber,
+  };
+}
+
+/** Records from an index on, at least one if there is one, whatever its size. */
+export function take(shard: Shard, from: number, maxRecords: number, maxBytes: number): KeptRecord[] {
   const records: KeptRecord[] = [];
   let bytes = 0;
   for (let record = shard.at(from); record; record = shard.at(from + records.length)) {
     bytes += record.size;
-    if (records.length >= Math.min(limit, readRecordsPerCall)) break;
-    if (records.length > 0 && bytes > readBytesPerCall) break;
+    if (records.length >= maxRecords) break;
+    if (records.length > 0 && bytes > maxBytes) break;
     records.push(record);
   }
   return records;
 }
 
-function childShards(shard: Shard): object[] {
+export function childShards(shard: Shard): object[] {
   return shard.children.map((child) => ({
     HashKeyRange: rangeOf(child),
     ParentShards: child.parents.map((parent) => parent.id),

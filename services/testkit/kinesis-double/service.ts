@@ -1,8 +1,10 @@
 import type { Clock } from '../../shared/clock.ts';
+import { Consumers } from './consumers.ts';
 import { DAY_MS, type KinesisLimits, Rate, RollingBudget, ShardRates } from './limits.ts';
 import { type Input, limitExceeded, shardNotFound, streamName, streamNotFound } from './protocol.ts';
 import type { Shard } from './shard.ts';
 import { Stream } from './stream.ts';
+import { Subscriptions } from './subscribe.ts';
 
 export interface ServiceOptions {
   clock: Clock;
@@ -11,6 +13,10 @@ export interface ServiceOptions {
   changeMs: number;
   retentionMs: number;
   retainedBytesPerShard: number;
+  /** How long after its arrival a record is pushed to subscribers, in ms. */
+  pushDelayMs: number;
+  /** How long a subscription lives, in ms. */
+  subscriptionMs: number;
 }
 
 const DEFAULT_RECORD_BYTES = 1024 * 1024;
@@ -20,6 +26,8 @@ export class KinesisService {
   readonly options: ServiceOptions;
   /** Tokens of an older epoch are expired. */
   iteratorEpoch = 0;
+  readonly consumers = new Consumers();
+  readonly subscriptions = new Subscriptions();
   readonly #streams = new Map<string, Stream>();
   #shardRates = new WeakMap<Shard, ShardRates>();
   #callRates = new Map<string, Rate>();

@@ -36,6 +36,7 @@ export class Shard {
   #kept: KeptRecord[] = [];
   /** Position in `#kept` of the oldest record that was not trimmed. */
   #head = 0;
+  readonly #watchers = new Set<() => void>();
   /** Index of `#kept[0]`. */
   #firstIndex = 1;
   #bytes = 0;
@@ -74,12 +75,25 @@ export class Shard {
     const sequenceNumber = this.numbers.at(this.end, now);
     this.#kept.push({ sequenceNumber, partitionKey, data, size, arrivedAt: now });
     this.#bytes += size;
+    this.changed();
     return sequenceNumber;
   }
 
   close(now: number): void {
     this.closedAt = now;
     this.endingSequenceNumber = this.numbers.ending(now);
+    this.changed();
+  }
+
+  /** Calls `watcher` at each record, when the shard is closed, and when a reshard begins. @returns what ends it. */
+  watch(watcher: () => void): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  /** Tells who watches that there is something new. */
+  changed(): void {
+    for (const watcher of this.#watchers) watcher();
   }
 
   /** The record with an index; undefined when it was trimmed or has not been written. */

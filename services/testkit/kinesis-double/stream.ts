@@ -43,6 +43,11 @@ export class Stream {
     return this.#change?.status ?? 'ACTIVE';
   }
 
+  /** When the change that is under way will be done, in ms since the epoch; undefined when there is none. */
+  get changeDueAt(): number | undefined {
+    return this.#change?.doneAt;
+  }
+
   /** True once a DeleteStream is done. */
   get deleted(): boolean {
     return this.#deleted;
@@ -113,6 +118,7 @@ export class Stream {
   #begin(status: StreamStatus, now: number, ms: number, apply: (now: number) => void): void {
     this.#change = { status, doneAt: now + ms, apply };
     this.settle(now);
+    for (const shard of this.#open) shard.changed();
   }
 
   #step(step: ReshardStep, now: number): void {
