@@ -77,11 +77,13 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
     startingPosition,
     leaseDurationMs: config.LEASE_DURATION_MS,
     shard: {
-      createReader: (held, done) => {
-        const lease = done ? { ...held.lease, checkpoint: done } : held.lease;
-        return new PollingReader(reader, held.shardId, readFrom(lease, startingPosition, clock.now()));
-      },
-      pipeline,
+      createReader: (held) =>
+        new PollingReader(reader, held.shardId, readFrom(held.lease, startingPosition, clock.now())),
+      openProcessor: () => ({
+        process: (records, signal, tick) => pipeline.process(records, signal, tick),
+        flush: async () => {},
+        close: () => {},
+      }),
       checkpointIntervalMs: config.CHECKPOINT_INTERVAL_MS,
       random,
     },

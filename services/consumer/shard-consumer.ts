@@ -8,19 +8,19 @@ import { endOfSlice } from './fetch/user-records.ts';
 import type { HeldLease } from './leases/held-lease.ts';
 import type { ShardMeter } from './leases/shard-meter.ts';
 import type { ConsumerMetrics } from './metrics.ts';
-import type { Pipeline } from './pipeline/pipeline.ts';
 import type { FetchedBatch, StreamRecord } from './record.ts';
+import type { OpenProcessor, ShardProcessor } from './shard-processor.ts';
 
 /** Records that go through the pipeline at once: bounds memory, and the time the event loop is held (~2 ms). */
 const SLICE_RECORDS = 500;
 const BACKOFF = { baseMs: 500, maxMs: 10_000 };
 
 export interface ShardConsumerDeps {
-  /** Reads on after `done`, or from the lease's checkpoint while nothing is done yet. */
-  createReader: (held: HeldLease, done: Checkpoint | undefined) => PollingReader;
+  /** Reads on from the lease's checkpoint. */
+  createReader: (held: HeldLease) => PollingReader;
   /** The shards that took over this shard's hash range. */
   childrenOf: (shardId: string) => Promise<string[]>;
-  pipeline: Pipeline;
+  openProcessor: OpenProcessor;
   checkpointIntervalMs: number;
   clock: Clock;
   random: Random;
@@ -37,6 +37,7 @@ export class ShardConsumer {
   readonly #held: HeldLease;
   readonly #meter: ShardMeter;
   readonly #progress: () => void;
+  #processor: ShardProcessor | undefined;
   /** The last record that is done with but not yet in the lease. */
   #done: Checkpoint | undefined;
   #checkpointedAt: number;
@@ -74,31 +75,47 @@ export class ShardConsumer {
           await clock.sleep(fullJitter(this.#failures++, BACKOFF, random), fetching);
         }
       }
-      return await this.#giveBack();
+      return await this.#giveBack(abort);
     } finally {
+      this.#processor?.close();
       metrics.millisBehindLatest.remove({ shard: shardId });
     }
   }
 
   /** @returns true when the shard was read to its end and that is in the lease. */
   async #consume(fetching: AbortSignal, abort: AbortSignal): Promise<boolean> {
-    const reader = this.#deps.createReader(this.#held, this.#done);
+    // From the checkpoint, not from the last record done with: the processor starts without the memory of those between.
+    this.#done = undefined;
+    const reader = this.#deps.createReader(this.#held);
+    const processor = this.#reopenProcessor();
     while (!fetching.aborted) {
       const batch = await reader.next(fetching, this.#progress);
       this.#meter.fetched(batch.millisBehindLatest);
-      await this.#process(batch, fetching, abort);
+      await this.#process(processor, batch, fetching, abort);
       if (fetching.aborted) return false;
       this.#deps.metrics.millisBehindLatest.set({ shard: this.#held.shardId }, batch.millisBehindLatest);
       if (batch.ended) {
+        await processor.flush(abort, this.#progress);
         await this.#held.checkpoint(SHARD_END, await this.#deps.childrenOf(this.#held.shardId));
         return true;
       }
-      await this.#checkpointIfDue();
+      await this.#checkpointIfDue(processor, abort);
     }
     return false;
   }
 
-  async #process(batch: FetchedBatch, fetching: AbortSignal, abort: AbortSignal): Promise<void> {
+  #reopenProcessor(): ShardProcessor {
+    this.#processor?.close();
+    this.#processor = this.#deps.openProcessor(this.#held);
+    return this.#processor;
+  }
+
+  async #process(
+    processor: ShardProcessor,
+    batch: FetchedBatch,
+    fetching: AbortSignal,
+    abort: AbortSignal,
+  ): Promise<void> {
     const { records } = batch;
     for (let start = 0, end = 0; start < records.length && !fetching.aborted; start = end) {
       end = endOfSlice(records, start, SLICE_RECORDS);
@@ -108,23 +125,24 @@ export class ShardConsumer {
       if (!first || !last) return;
       this.#meter.begin(first.arrivedAt);
       try {
-        await this.#deps.pipeline.process(slice, abort, this.#progress);
+        await processor.process(slice, abort, this.#progress);
       } finally {
         this.#meter.end();
       }
       this.#failures = 0;
       this.#meter.done(slice.length, bytesOf(slice), last.arrivedAt);
       this.#done = { sequenceNumber: last.sequenceNumber, subSequenceNumber: last.subSequenceNumber ?? 0 };
-      await this.#checkpointIfDue();
+      await this.#checkpointIfDue(processor, abort);
     }
   }
 
   /** A checkpoint that fails for now is made up for by the next one; only a lost lease ends the work. */
-  async #checkpointIfDue(): Promise<void> {
+  async #checkpointIfDue(processor: ShardProcessor, abort: AbortSignal): Promise<void> {
     const { clock, checkpointIntervalMs, log } = this.#deps;
     if (!this.#done || clock.monotonic() - this.#checkpointedAt < checkpointIntervalMs) return;
     const done = this.#done;
     this.#checkpointedAt = clock.monotonic();
+    await processor.flush(abort, this.#progress);
     try {
       await this.#held.checkpoint(done);
     } catch (error) {
@@ -135,9 +153,10 @@ export class ShardConsumer {
     if (this.#done === done) this.#done = undefined;
   }
 
-  async #giveBack(): Promise<ShardOutcome> {
+  async #giveBack(abort: AbortSignal): Promise<ShardOutcome> {
     if (this.#held.lost.aborted) return 'lost';
     try {
+      if (this.#done) await this.#processor?.flush(abort, this.#progress);
       await this.#held.release(this.#done);
       return 'released';
     } catch (error) {
