@@ -1,0 +1,104 @@
+import type { Memory } from './memory.ts';
+import { rangeShare, type ShardObservation, type Throughput } from './observation.ts';
+import type { ScalingSpec } from './spec.ts';
+
+type Objective = ScalingSpec['objective'];
+
+/**
+ * The rate at which a part of the stream must be processed so that its backlog is gone after the catch-up time while
+ * new records come in, with the reserve that `utilization` asks for.
+ *
+ * `arrival × (1/utilization + lag/catchUp + restart/catchUp)`: the model of Flink's autoscaler (FLIP-271), with the
+ * backlog counted in seconds of arrival. The restart term is what piles up while new pods start.
+ */
+export function requiredRate(
+  arrival: number,
+  lagSeconds: number,
+  objective: Objective,
+  restartSeconds: number,
+): number {
+  const { utilization, catchUpSeconds } = objective;
+  return arrival * (1 / utilization + (lagSeconds + restartSeconds) / catchUpSeconds);
+}
+
+/**
+ * What came in, from what was done and how the lag moved meanwhile: in `dt` seconds the consumer went over
+ * `dt - dLag` seconds of the stream. `undefined` when it hardly moved: nothing can be said then.
+ *
+ * @param dLagSeconds growth of the lag in that time; negative while it catches up.
+ */
+export function arrivalRate(
+  processed: Throughput,
+  dtSeconds: number,
+  dLagSeconds: number,
+): Throughput | undefined {
+  const walked = dtSeconds - dLagSeconds;
+  if (!(dtSeconds > 0) || walked < dtSeconds / 20) return undefined;
+  const factor = dtSeconds / walked;
+  return { records: processed.records * factor, bytes: processed.bytes * factor };
+}
+
+/**
+ * What comes into a shard: as observed, else its share, by hash range, of what the stream last was known to get.
+ * `undefined` when neither is known.
+ */
+export function arrivalOf(shard: ShardObservation, memory: Memory): Throughput | undefined {
+  if (shard.arrival) return shard.arrival;
+  if (!memory.arrival) return undefined;
+  const share = rangeShare(shard.hashKeyRange);
+  return { records: memory.arrival.records * share, bytes: memory.arrival.bytes * share };
+}
+
+/**
+ * Load of the busiest pod when each has at most `shards` of the shards: the heaviest shard and the average of the
+ * others.
+ *
+ * @param loads required rate of each shard, at least one.
+ */
+export function busiestPod(loads: readonly number[], shards: number): number {
+  const heaviest = Math.max(...loads);
+  if (loads.length === 1) return heaviest;
+  const others = (loads.reduce((sum, load) => sum + load, 0) - heaviest) / (loads.length - 1);
+  return heaviest + (Math.min(shards, loads.length) - 1) * others;
+}
+
+/** Shards of the pod that has the most, when they are dealt out evenly. More pods than shards do nothing. */
+export function shardsPerPod(shards: number, replicas: number): number {
+  return Math.ceil(shards / Math.max(1, replicas));
+}
+
+/** The smallest number of pods whose busiest one is up to its load; a pod a shard when even that isn't enough. */
+export function podsFor(loads: readonly number[], podRate: number): number {
+  if (loads.length === 0 || loads.every((load) => load === 0)) return 0;
+  let low = 1;
+  let high = loads.length;
+  // The busiest pod's load falls as pods grow, so the smallest sufficient number can be searched by halves.
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (busiestPod(loads, shardsPerPod(loads.length, middle)) <= podRate) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/**
+ * What one pod gets done when it is busy all the time, by what the pods did and how busy they were; `undefined` when
+ * none was busy enough to tell.
+ */
+export function truePodRate(shards: readonly ShardObservation[]): number | undefined {
+  const pods = new Map<string, { processed: number; busy: number }>();
+  for (const { owner, processed, busyShare } of shards) {
+    if (owner === undefined || processed === undefined || busyShare === undefined) continue;
+    const pod = pods.get(owner) ?? { processed: 0, busy: 0 };
+    pods.set(owner, { processed: pod.processed + processed.records, busy: pod.busy + busyShare });
+  }
+  let processed = 0;
+  let busy = 0;
+  for (const pod of pods.values()) {
+    if (pod.busy < 0.1) continue;
+    processed += pod.processed;
+    // Shards of a pod overlap while they wait for I/O; counting that as busy errs towards a slower pod.
+    busy += Math.min(1, pod.busy);
+  }
+  return busy > 0 ? processed / busy : undefined;
+}

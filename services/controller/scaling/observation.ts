@@ -1,0 +1,60 @@
+/** Records and bytes a second. */
+export interface Throughput {
+  records: number;
+  bytes: number;
+}
+
+/** Ends of a shard's hash key range, decimal, both included. */
+export interface HashKeyRange {
+  starting: string;
+  ending: string;
+}
+
+/** One shard that still has, or may get, records for the consumer group. Finished shards are left out. */
+export interface ShardObservation {
+  shardId: string;
+  /** False once it was split or merged: then it is there to be drained. */
+  open: boolean;
+  /** False while a parent isn't finished: nobody may read it yet. */
+  startable: boolean;
+  hashKeyRange: HashKeyRange;
+  /** Age of the oldest record that isn't processed, in seconds; 0 when there is none, `undefined` when not known. */
+  lagSeconds: number | undefined;
+  /** The worker that holds its lease. */
+  owner: string | undefined;
+  /** What comes in, as the consumer's progress shows it; `undefined` when not known. */
+  arrival: Throughput | undefined;
+  /** What the owner gets done; `undefined` when there is no fresh report. */
+  processed: Throughput | undefined;
+  /** Share of the time in which the owner was processing this shard, 0-1. */
+  busyShare: number | undefined;
+}
+
+/** All that a decision is made from, at one moment. What could not be read is `undefined`, never zero. */
+export interface Observation {
+  /** ms since the epoch. */
+  at: number;
+  /** The scale target: replicas that are asked for, and pods that are ready. */
+  target: { replicas: number; ready: number } | undefined;
+  stream: StreamObservation | undefined;
+  /** For people: what could not be read and why, one phrase each. */
+  problems: readonly string[];
+}
+
+export interface StreamObservation {
+  /** StreamStatus of DescribeStreamSummary: only an ACTIVE stream can be resharded. */
+  status: string;
+  /** False for an on-demand stream, whose shards AWS sets. */
+  provisioned: boolean;
+  shards: readonly ShardObservation[];
+  /** Share of the records that were refused for lack of write throughput, 0-1; `undefined` when nobody says. */
+  throttledShare: number | undefined;
+}
+
+/** Space of partition keys' hashes. */
+export const HASH_KEYS = 1n << 128n;
+
+/** Share of the hash key space that a range covers, 0-1. */
+export function rangeShare({ starting, ending }: HashKeyRange): number {
+  return Number(((BigInt(ending) - BigInt(starting) + 1n) * 1_000_000_000n) / HASH_KEYS) / 1e9;
+}
