@@ -1,5 +1,5 @@
 /** What a detector sees of an event. */
-interface ScorableEvent {
+export interface ScorableEvent {
   source: string;
   /** Finite. */
   amount: number;
@@ -49,4 +49,20 @@ interface StateKeeper<State> {
 export interface Detector<State = unknown> extends StateKeeper<State> {
   /** Scores one event and takes it into `state`. */
   score(state: State, event: ScorableEvent): Verdict;
+}
+
+/** One event to score with the state of its source. */
+interface Scoring<State = unknown> {
+  state: State;
+  event: ScorableEvent;
+}
+
+/**
+ * A detector whose inference is worth doing for many events at once, and may be asynchronous. All events are taken
+ * into their states before it first waits, so the states of a batch may be encoded when it resolves; a state may
+ * occur several times in a batch, its events in order. Where a batch ends changes no verdict.
+ */
+export interface BatchDetector<State = unknown> extends StateKeeper<State> {
+  /** @returns the verdicts in the order of `batch`. */
+  scoreBatch(batch: readonly Scoring<State>[]): Promise<Verdict[]>;
 }

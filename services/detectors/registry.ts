@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { ConfigError } from '../shared/errors.ts';
-import type { Detector } from './detector.ts';
+import { adaptiveDetector, adaptiveParameters } from './adaptive.ts';
+import type { BatchDetector, Detector } from './detector.ts';
 import { thresholdDetector, thresholdParameters } from './threshold.ts';
 
 /**
@@ -33,6 +34,7 @@ function kind<P extends z.ZodType>(
 
 const KINDS: Readonly<Record<string, DetectorKind>> = {
   threshold: kind(thresholdParameters, thresholdDetector),
+  adaptive: kind(adaptiveParameters, adaptiveDetector),
 };
 
 /** Kinds of detectors that exist; `DETECTOR` accepts them and the names that `DETECTOR_PARAMS` defines. */
@@ -51,6 +53,24 @@ export function createDetector(name: string, parameters: DetectorParameters = {}
     throw new ConfigError(`there is no detector ${JSON.stringify(detector)}; there are: ${known}`);
   }
   return found.create(name, own);
+}
+
+/** A detector for callers that score batches: any kind. @throws ConfigError as `createDetector` does. */
+export async function loadDetector(
+  name: string,
+  parameters: DetectorParameters = {},
+): Promise<BatchDetector> {
+  const detector = createDetector(name, parameters);
+  const { stateVersion, stateless } = detector;
+  return {
+    name,
+    stateVersion,
+    stateless,
+    initial: () => detector.initial(),
+    encode: (state) => detector.encode(state),
+    decode: (bytes, version) => detector.decode(bytes, version),
+    scoreBatch: async (batch) => batch.map(({ state, event }) => detector.score(state, event)),
+  };
 }
 
 const parametersSchema = z.record(z.string(), z.record(z.string(), z.unknown()));
