@@ -1,13 +1,22 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createApiKey } from '../services/producer/auth/api-keys.ts';
 import { type KinesisDouble, startKinesisDouble } from '../services/testkit/kinesis-double/kinesis-double.ts';
 import { type ServiceProcess, spawnService } from '../services/testkit/service-process.ts';
 
 const STREAM = 'stream';
 let kinesis: KinesisDouble;
 let producer: ServiceProcess;
+/** As `producer`, for clients with a key, and for those with a token while the issuer is not to be had. */
+let guarded: ServiceProcess;
+let tokens: ServiceProcess;
 let document: OpenApi;
+let folder: string;
+const { key, entry } = createApiKey('a', ['mine']);
 
 interface Answer {
   description: string;
@@ -16,34 +25,49 @@ interface Answer {
 }
 interface OpenApi {
   openapi: string;
-  paths: Record<string, Record<string, { responses: Record<string, Answer> }>>;
-  components: { schemas: Record<string, object> };
+  paths: Record<string, Record<string, { responses: Record<string, Answer>; security?: object[] }>>;
+  components: { schemas: Record<string, object>; securitySchemes?: Record<string, object> };
 }
 
 beforeAll(async () => {
   kinesis = await startKinesisDouble({ limits: 'none' });
   kinesis.createStream(STREAM, 1);
-  producer = await spawnService({
-    name: 'producer',
-    entry: 'services/producer/main.ts',
-    env: {
-      STREAM_NAME: STREAM,
-      AWS_ENDPOINT_URL_KINESIS: kinesis.endpoint,
-      EVENT_DEADLINE_MS: '400',
-      SOURCE_EVENTS_PER_SECOND: '5',
-    },
-  });
+  folder = await mkdtemp(join(tmpdir(), 'openapi-'));
+  const AUTH_KEYS_FILE = join(folder, 'keys.json');
+  await writeFile(AUTH_KEYS_FILE, JSON.stringify({ keys: [entry] }));
+  const start = (env: Record<string, string>) =>
+    spawnService({
+      name: 'producer',
+      entry: 'services/producer/main.ts',
+      env: {
+        STREAM_NAME: STREAM,
+        AWS_ENDPOINT_URL_KINESIS: kinesis.endpoint,
+        EVENT_DEADLINE_MS: '400',
+        SOURCE_EVENTS_PER_SECOND: '5',
+        ...env,
+      },
+    });
+  [producer, guarded, tokens] = await Promise.all([
+    start({}),
+    start({ AUTH: 'api-key', AUTH_KEYS_FILE }),
+    start({
+      AUTH: 'jwt',
+      JWT_ISSUER: 'https://issuer.example.com',
+      JWT_AUDIENCE: 'weir',
+      JWT_JWKS_URL: 'http://127.0.0.1:9/jwks',
+    }),
+  ]);
   document = (await (await get('/openapi.json')).json()) as OpenApi;
 });
 afterAll(async () => {
-  await producer.stop();
+  await Promise.all([producer.stop(), guarded.stop(), tokens.stop()]);
   await kinesis.stop();
+  await rm(folder, { recursive: true });
 });
 
-const url = (path: string) => `http://127.0.0.1:${producer.ports.port}${path}`;
-const get = (path: string) => fetch(url(path));
-function post(path: string, body: string, headers: Record<string, string> = {}) {
-  return fetch(url(path), {
+const get = (path: string, of = producer) => fetch(`http://127.0.0.1:${of.ports.port}${path}`);
+function post(path: string, body: string, headers: Record<string, string> = {}, to = producer) {
+  return fetch(`http://127.0.0.1:${to.ports.port}${path}`, {
     method: 'POST',
     body,
     headers: { 'content-type': 'application/json', ...headers },
@@ -117,12 +141,37 @@ const REQUESTS: [string, number, () => Promise<Response>][] = [
   ['GET /ready', 200, () => get('/ready')],
 ];
 /** Not to be had from a producer that is well and takes everybody: shown by the tests of the parts. */
-const NOT_HERE = ['POST /send 403', 'POST /send 500', 'POST /send/batch 500', 'GET /ready 503'];
+const NOT_HERE = ['POST /send 500', 'POST /send/batch 500', 'GET /ready 503'];
+
+const KEYED = { authorization: `Bearer ${key}` };
+const UNKNOWN = { authorization: 'Bearer x.y.z' };
+const JSON_TOKEN = { authorization: 'Bearer eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.e30.AAAA' };
+/** What only those answer who ask for keys or tokens. */
+const AUTH_REQUESTS: [string, number, () => ServiceProcess, () => Promise<Response>][] = [
+  ['POST /send', 200, () => guarded, () => post('/send', '{"source":"mine","amount":1}', KEYED, guarded)],
+  ['POST /send', 401, () => guarded, () => post('/send', '{"amount":1}', {}, guarded)],
+  ['POST /send', 403, () => guarded, () => post('/send', '{"source":"other","amount":1}', KEYED, guarded)],
+  ['POST /send/batch', 401, () => guarded, () => post('/send/batch', '[{"amount":1}]', UNKNOWN, guarded)],
+  [
+    'POST /send/batch',
+    207,
+    () => guarded,
+    () => post('/send/batch', '[{"source":"mine","amount":1},{"source":"other","amount":1}]', KEYED, guarded),
+  ],
+  ['POST /send', 401, () => tokens, () => post('/send', '{"amount":1}', UNKNOWN, tokens)],
+  ['POST /send', 503, () => tokens, () => post('/send', '{"amount":1}', JSON_TOKEN, tokens)],
+  ['POST /send/batch', 503, () => tokens, () => post('/send/batch', '[]', JSON_TOKEN, tokens)],
+];
 
 describe('the OpenAPI document', () => {
-  it.each(REQUESTS)('says what %s answers with %i', async (operation, status, request) => {
+  it.each([
+    ...REQUESTS.map(([operation, status, request]) => [operation, status, () => producer, request] as const),
+    ...AUTH_REQUESTS,
+  ])('says what %s answers with %i', async (operation, status, of, request) => {
+    const document = (await (await get('/openapi.json', of())).json()) as OpenApi;
     const response = await request();
     expect(response.status).toBe(status);
+    expect(response.headers.has('www-authenticate')).toBe(status === 401);
     const [method = '', path = ''] = operation.toLowerCase().split(' ');
     const answer = document.paths[path]?.[method]?.responses[status];
     const type = response.headers.get('content-type')?.split(';', 1)[0] ?? '';
@@ -146,6 +195,23 @@ describe('the OpenAPI document', () => {
     );
     const tried = REQUESTS.map(([operation, status]) => `${operation} ${status}`);
     expect([...new Set([...tried, ...NOT_HERE])].sort()).toEqual(documented.sort());
+  });
+
+  it('says how clients say who they are, where they have to', async () => {
+    const schemesOf = async (of: ServiceProcess) => {
+      const { components, paths } = (await (await get('/openapi.json', of)).json()) as OpenApi;
+      const schemes = Object.keys(components.securitySchemes ?? {});
+      for (const path of ['/send', '/send/batch']) {
+        expect((paths[path]?.post?.security ?? []).flatMap(Object.keys)).toEqual(schemes);
+      }
+      expect(paths['/health']?.get?.security).toBeUndefined();
+      return schemes;
+    };
+    expect(await Promise.all([producer, guarded, tokens].map(schemesOf))).toEqual([
+      [],
+      ['bearer', 'header'],
+      ['bearer'],
+    ]);
   });
 
   it('is of version 3.1, and its references lead somewhere', () => {

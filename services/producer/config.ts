@@ -1,8 +1,24 @@
 import { isIP } from 'node:net';
-import { commonEnv, type EnvShape, integer, oneOf, parsed, port } from '../shared/config.ts';
+import {
+  commonEnv,
+  type EnvShape,
+  integer,
+  oneOf,
+  optionalText,
+  optionalUrl,
+  parsed,
+  port,
+  text,
+} from '../shared/config.ts';
 
 /** Kinesis takes 1 MiB a record, partition key and enrichment included. */
 const MAX_EVENT_BYTES = 1_000_000;
+
+/** Asymmetric ones only: with a shared secret, who can check a token can make one. */
+const ALGORITHMS: readonly string[] = [
+  ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
+  ...['ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'],
+];
 
 /** Environment of the producer. */
 export const producerEnv = {
@@ -97,6 +113,37 @@ export const producerEnv = {
       parse: parseTrustedProxies,
     },
   ),
+  AUTH: oneOf(
+    'Who may send events. `none`: everybody who reaches the port. `api-key`: who has a key of `AUTH_KEYS_FILE`. `jwt`: who has a token of `JWT_ISSUER`.',
+    ['none', 'api-key', 'jwt'],
+    'none',
+  ),
+  AUTH_KEYS_FILE: optionalText(
+    'File with the API keys, read again when it changes; `weir keys create` makes them.',
+  ),
+  JWT_ISSUER: optionalText('Issuer (`iss`) that tokens must be of.'),
+  JWT_AUDIENCE: optionalText('Audience (`aud`) that tokens must be for.'),
+  JWT_JWKS_URL: optionalUrl("The issuer's JSON Web Key Set; https, except on loopback."),
+  JWT_ALGORITHMS: parsed<readonly string[]>('Signature algorithms that tokens may have.', {
+    default: 'RS256,ES256,EdDSA',
+    accepts: `list of ${ALGORITHMS.map((name) => `\`${name}\``).join(', ')}`,
+    parse: (value) => listOf(value, (name) => ALGORITHMS.includes(name)),
+  }),
+  JWT_CLOCK_TOLERANCE_SECONDS: integer('By how much the clock of the issuer may differ from ours.', {
+    default: 30,
+    max: 600,
+  }),
+  JWT_SOURCES_CLAIM: text(
+    'Claim with the sources that a token may send: a list, or text with spaces between them.',
+    {
+      default: 'weir_sources',
+    },
+  ),
+  CORS_ORIGINS: parsed<readonly string[]>('Origins whose web pages may send events.', {
+    default: 'none',
+    accepts: '`none`, `*`, or a list of origins like `https://app.example.com`',
+    parse: parseOrigins,
+  }),
 } as const satisfies EnvShape;
 
 /** As express takes it: nobody, so many hops, or these addresses. */
@@ -116,4 +163,19 @@ function isRange(range: string): boolean {
   const version = isIP(address);
   if (version === 0 || more.length > 0) return false;
   return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128));
+}
+
+/** A list with commas of which each item is accepted; undefined when one isn't, or there is none. */
+function listOf(value: string, accepted: (item: string) => boolean): string[] | undefined {
+  const items = value.split(',').map((item) => item.trim());
+  return items.every(accepted) ? items : undefined;
+}
+
+function parseOrigins(value: string): string[] | undefined {
+  if (value === 'none') return [];
+  if (value === '*') return ['*'];
+  return listOf(
+    value,
+    (origin) => /^https?:/.test(origin) && URL.canParse(origin) && new URL(origin).origin === origin,
+  );
 }

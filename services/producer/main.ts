@@ -8,6 +8,7 @@ import { close, listen } from '../shared/server.ts';
 import { runService } from '../shared/service.ts';
 import { createTracing } from '../shared/tracing.ts';
 import { Quota } from './admission/quota.ts';
+import { createAuth } from './auth/create.ts';
 import { Batcher } from './batching/batcher.ts';
 import { producerEnv } from './config.ts';
 import { buildApp } from './http/app.ts';
@@ -34,6 +35,7 @@ const GRACE_SHARE = 0.8;
 
 await runService('producer', producerEnv, async ({ config, log, registry, shutdown }) => {
   const metrics = createProducerMetrics(registry);
+  const auth = await createAuth(config, { clock, log, metrics });
   const kinesis = createKinesisClient({
     ...awsOptions(config),
     requestTimeoutMs: config.PUT_TIMEOUT_MS,
@@ -99,6 +101,9 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
     maxBatchBytes: config.MAX_BATCH_BYTES,
     maxBatchEvents: config.MAX_BATCH_EVENTS,
     trustProxy: config.TRUST_PROXY,
+    authenticator: auth.authenticator,
+    auth: config.AUTH,
+    corsOrigins: config.CORS_ORIGINS,
   });
   const server = createServer(
     {
@@ -140,6 +145,7 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
     if (left > 0) throw new WeirError('events-left', `${left} events could not be stored before the stop`);
   });
   shutdown.add('admin server', () => close(admin));
+  shutdown.add('authentication', () => auth.stop());
   shutdown.add('traces', async () => tracing?.stop());
   shutdown.add('AWS client', async () => {
     await probing;

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { LATENCY_BUCKETS_SECONDS } from '../shared/metrics.ts';
+import { AUTH_FAILURES } from './auth/authenticator.ts';
 
 export type ProducerMetrics = ReturnType<typeof createProducerMetrics>;
 
@@ -10,6 +11,8 @@ const OUTCOMES = [
   'body-too-large',
   'media-type-unsupported',
   'event-invalid',
+  'unauthenticated',
+  'auth-unavailable',
   'source-forbidden',
   'idempotency-key-invalid',
   'idempotency-key-reused',
@@ -82,7 +85,21 @@ export function createProducerMetrics(registry: Registry) {
       labelNames: ['reason'],
       registers,
     }),
+    authFailures: new Counter({
+      name: 'weir_producer_auth_failures_total',
+      help: 'Requests refused because their credentials were missing, invalid or expired, or could not be checked.',
+      labelNames: ['reason'],
+      registers,
+    }),
+    keyFileReads: new Counter({
+      name: 'weir_producer_key_file_reads_total',
+      help: 'Readings of a new AUTH_KEYS_FILE, by outcome; after a failed one the keys before stay in force.',
+      labelNames: ['outcome'],
+      registers,
+    }),
   };
+  for (const reason of AUTH_FAILURES) metrics.authFailures.inc({ reason }, 0);
+  for (const outcome of ['loaded', 'failed']) metrics.keyFileReads.inc({ outcome }, 0);
   for (const outcome of OUTCOMES) metrics.events.inc({ outcome }, 0);
   for (const reason of CALL_FAILURES) metrics.callErrors.inc({ reason }, 0);
   for (const reason of RECORD_FAILURES) metrics.recordFailures.inc({ reason }, 0);

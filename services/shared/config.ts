@@ -76,8 +76,13 @@ export function text(
   });
 }
 
+/** A non-empty string that may be left out. */
+export function optionalText(description: string): z.ZodType<string | undefined> {
+  return declare(z.string().optional(), { description, accepts: 'text' });
+}
+
 /** A URL with one of the protocols http or https, that may be left out. */
-function optionalUrl(description: string): z.ZodType<string | undefined> {
+export function optionalUrl(description: string): z.ZodType<string | undefined> {
   return declare(z.url({ protocol: /^https?$/ }).optional(), { description, accepts: 'http(s) URL' });
 }
 

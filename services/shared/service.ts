@@ -28,7 +28,7 @@ type ServiceEnv = EnvShape & {
  * The frame of a service's `main.ts`: reads the configuration (exit 78 with a plain message when it is bad), makes
  * log, metrics and two-stage shutdown, and turns an error nobody caught into a logged, clean stop with exit 1.
  *
- * @param start wires and starts the service.
+ * @param start wires and starts the service; a ConfigError that it throws before it listens counts as a bad configuration.
  */
 export async function runService<S extends ServiceEnv>(
   name: string,
@@ -39,9 +39,8 @@ export async function runService<S extends ServiceEnv>(
   try {
     config = parseEnv(env, process.env);
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    process.stderr.write(`${name}: ${error.message}\n`);
-    process.exit(EXIT_CONFIG);
+    exitIfConfig(name, error);
+    throw error;
   }
   const log = createLogger(name, String(config.LOG_LEVEL));
   const registry = createRegistry(name);
@@ -62,6 +61,13 @@ export async function runService<S extends ServiceEnv>(
   try {
     await start({ config, log, registry, shutdown });
   } catch (error) {
+    exitIfConfig(name, error);
     fatal('start failed')(error);
   }
+}
+
+function exitIfConfig(name: string, error: unknown): void {
+  if (!(error instanceof ConfigError)) return;
+  process.stderr.write(`${name}: ${error.message}\n`);
+  process.exit(EXIT_CONFIG);
 }

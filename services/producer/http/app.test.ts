@@ -83,6 +83,8 @@ beforeEach(async () => {
     metrics: createProducerMetrics(registry),
     maxEventBytes: MAX_EVENT_BYTES,
     trustProxy: false,
+    auth: 'none',
+    corsOrigins: [],
   };
   app = buildApp(deps);
   // As it is in a pod: express is less talkative in tests.

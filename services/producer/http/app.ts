@@ -1,12 +1,16 @@
 import { hash } from 'node:crypto';
+import cors, { type CorsOptions } from 'cors';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
+import helmet, { type HelmetOptions } from 'helmet';
 import { newRequestId } from '../../shared/ids.ts';
 import type { Tracing } from '../../shared/tracing.ts';
+import type { Authenticator } from '../auth/authenticator.ts';
 import type { TrustedProxies } from '../config.ts';
 import { toProblem } from '../ingest/ingest.ts';
 import type { ReadinessReport } from '../readiness.ts';
+import { authenticated } from './authentication.ts';
 import { DOCS_STYLE, docsPage } from './docs-page.ts';
-import { openApiDocument } from './openapi.ts';
+import { type AuthMode, openApiDocument } from './openapi.ts';
 import { HttpProblem, PROBLEMS, problemDocument } from './problems.ts';
 import { traced } from './request-context.ts';
 import { closeWhenDraining, send } from './send.ts';
@@ -16,6 +20,11 @@ export interface AppDeps extends SendBatchDeps {
   /** What `GET /ready` answers. */
   readiness: () => ReadinessReport;
   trustProxy: TrustedProxies;
+  /** Left out: everybody may send everything. */
+  authenticator?: Authenticator | undefined;
+  auth: AuthMode;
+  /** Origins whose web pages may send events; `*` is any. */
+  corsOrigins: readonly string[];
   /** Left out: no traces. */
   tracing?: Tracing | undefined;
 }
@@ -23,6 +32,33 @@ export interface AppDeps extends SendBatchDeps {
 /** Version of the HTTP API, as its OpenAPI document says it. */
 const VERSION = '1.0.0';
 const DOCS_POLICY = `default-src 'none'; style-src 'sha256-${hash('sha256', DOCS_STYLE, 'base64')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
+
+/** For answers that are JSON: nothing in them is to be shown, framed or guessed at. What only pages need is on `/docs`. */
+const API_HEADERS: HelmetOptions = {
+  contentSecurityPolicy: {
+    useDefaults: false,
+    directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
+  },
+  crossOriginEmbedderPolicy: false,
+  crossOriginOpenerPolicy: false,
+  originAgentCluster: false,
+  referrerPolicy: false,
+  xDnsPrefetchControl: false,
+  xDownloadOptions: false,
+  xFrameOptions: false,
+  xPermittedCrossDomainPolicies: false,
+  xXssProtection: false,
+};
+const PREFLIGHT_SECONDS = 600;
+
+function corsOptions(origins: readonly string[]): CorsOptions {
+  return {
+    origin: origins.includes('*') ? '*' : [...origins],
+    methods: ['POST'],
+    exposedHeaders: ['Retry-After', 'WWW-Authenticate'],
+    maxAge: PREFLIGHT_SECONDS,
+  };
+}
 
 /** The HTTP API, ready to be put on a server. */
 export function buildApp(deps: AppDeps): Express {
@@ -33,7 +69,12 @@ export function buildApp(deps: AppDeps): Express {
   app.enable('strict routing');
   app.enable('case sensitive routing');
   app.set('trust proxy', deps.trustProxy);
+  app.use(helmet(API_HEADERS));
+  if (deps.corsOrigins.length > 0) app.use(['/send', '/send/batch'], cors(corsOptions(deps.corsOrigins)));
   if (deps.tracing) app.post(['/send', '/send/batch'], traced(deps.tracing));
+  if (deps.authenticator) {
+    app.post(['/send', '/send/batch'], authenticated(deps.authenticator, deps.metrics));
+  }
   app.post('/send', send(deps));
   app.post('/send/batch', sendBatch(deps));
   app.get('/health', (_request, response) => {
@@ -46,7 +87,7 @@ export function buildApp(deps: AppDeps): Express {
     closeWhenDraining(response, deps);
     response.status(report.ok ? 200 : 503).json(report);
   });
-  const openApi = openApiDocument(VERSION);
+  const openApi = openApiDocument(VERSION, deps.auth);
   const page = docsPage(openApi);
   app.get('/openapi.json', (_request, response) => void response.json(openApi));
   app.get('/docs', (_request, response) => {
@@ -82,7 +123,8 @@ function answerProblem(deps: AppDeps): ErrorRequestHandler {
     if (problem.code === 'internal') log.error({ err: problem.cause, requestId }, 'a request failed');
     // Nobody is there to be told. Not express's last resort, which writes a stack to stderr for each client that leaves.
     if (response.headersSent || request.socket.destroyed) return void request.socket.destroy();
-    const { retryAfterSeconds } = problem;
+    const { retryAfterSeconds, challenge } = problem;
+    if (challenge !== undefined) response.setHeader('www-authenticate', challenge);
     if (retryAfterSeconds !== undefined) response.setHeader('retry-after', String(retryAfterSeconds));
     // The rest of a body that nobody will read must not be taken for the next request.
     if (!request.complete) response.setHeader('connection', 'close');

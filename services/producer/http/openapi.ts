@@ -83,7 +83,6 @@ const COMMON = ['internal', 'draining', 'buffer-full', 'sink-unavailable'] as co
 const SEND_PROBLEMS: readonly ProblemCode[] = [
   'body-invalid',
   'idempotency-key-invalid',
-  'source-forbidden',
   'body-too-large',
   'media-type-unsupported',
   'event-invalid',
@@ -99,6 +98,24 @@ const BATCH_PROBLEMS: readonly ProblemCode[] = [
   'media-type-unsupported',
   ...COMMON,
 ];
+
+/** How clients say who they are. */
+export type AuthMode = 'none' | 'api-key' | 'jwt';
+const AUTH_PROBLEMS: Readonly<Record<AuthMode, readonly ProblemCode[]>> = {
+  none: [],
+  'api-key': ['unauthenticated'],
+  jwt: ['unauthenticated', 'auth-unavailable'],
+};
+const SECURITY_SCHEMES: Readonly<Record<AuthMode, Record<string, object>>> = {
+  none: {},
+  'api-key': {
+    bearer: { type: 'http', scheme: 'bearer', description: 'An API key.' },
+    header: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'An API key.' },
+  },
+  jwt: {
+    bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'A token of the issuer.' },
+  },
+};
 
 type Io = 'input' | 'output';
 
@@ -122,13 +139,19 @@ function problems(codes: readonly ProblemCode[]): Record<string, object> {
       status,
       {
         description: ofStatus.map((code) => `\`${code}\`: ${PROBLEMS[code].title}.`).join(' '),
-        ...(status === 429 || status === 503 ? { headers: { 'Retry-After': RETRY_AFTER } } : {}),
+        ...headersOf(status),
         content: { 'application/problem+json': { schema: ref('Problem') } },
       },
     ]),
   );
 }
 
+function headersOf(status: number): { headers?: object } {
+  if (status === 401) return { headers: { 'WWW-Authenticate': CHALLENGE } };
+  return status === 429 || status === 503 ? { headers: { 'Retry-After': RETRY_AFTER } } : {};
+}
+
+const CHALLENGE = { description: 'How to say who you are (RFC 6750).', schema: { type: 'string' } };
 const RETRY_AFTER = {
   description: 'Whole seconds until it is worth to try again.',
   schema: { type: 'integer' },
@@ -148,8 +171,11 @@ const HEADERS = [
   },
 ];
 
-/** The API of the producer as an OpenAPI 3.1 document, made of the schemas that check it. */
-export function openApiDocument(version: string): object {
+/** The API of a producer as an OpenAPI 3.1 document, made of the schemas that check it. */
+export function openApiDocument(version: string, auth: AuthMode): object {
+  const schemes = SECURITY_SCHEMES[auth];
+  const security = auth === 'none' ? {} : { security: Object.keys(schemes).map((name) => ({ [name]: [] })) };
+  const forbidden: readonly ProblemCode[] = auth === 'none' ? [] : ['source-forbidden'];
   return {
     openapi: '3.1.0',
     info: {
@@ -164,6 +190,7 @@ export function openApiDocument(version: string): object {
         post: {
           operationId: 'send',
           summary: 'Send one event; answered when Kinesis has it.',
+          ...security,
           parameters: HEADERS,
           requestBody: {
             required: true,
@@ -175,7 +202,7 @@ export function openApiDocument(version: string): object {
           },
           responses: {
             200: { description: 'Kinesis has stored it.', content: json('Sent') },
-            ...problems(SEND_PROBLEMS),
+            ...problems([...SEND_PROBLEMS, ...AUTH_PROBLEMS[auth], ...forbidden]),
           },
         },
       },
@@ -183,6 +210,7 @@ export function openApiDocument(version: string): object {
         post: {
           operationId: 'sendBatch',
           summary: 'Send many events, each with an outcome of its own.',
+          ...security,
           parameters: [
             ...HEADERS,
             {
@@ -207,7 +235,7 @@ export function openApiDocument(version: string): object {
               headers: { 'Retry-After': RETRY_AFTER },
               content: json('BatchOutcomes'),
             },
-            ...problems(BATCH_PROBLEMS),
+            ...problems([...BATCH_PROBLEMS, ...AUTH_PROBLEMS[auth]]),
           },
         },
       },
@@ -230,6 +258,7 @@ export function openApiDocument(version: string): object {
       },
     },
     components: {
+      ...(auth === 'none' ? {} : { securitySchemes: schemes }),
       schemas: {
         Event: schemaOf(eventSchema, 'input'),
         CloudEvent: schemaOf(cloudEventSchema, 'input'),

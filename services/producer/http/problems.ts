@@ -4,6 +4,7 @@ import type { FieldProblem } from '../../shared/errors.ts';
 export const PROBLEMS = {
   'body-invalid': { status: 400, title: 'The body is not JSON' },
   'idempotency-key-invalid': { status: 400, title: 'The Idempotency-Key header is not usable' },
+  unauthenticated: { status: 401, title: 'The client does not say who it is' },
   'source-forbidden': { status: 403, title: 'The client may not send events of this source' },
   'not-found': { status: 404, title: 'There is nothing at this path' },
   'method-not-allowed': { status: 405, title: 'The path does not take this method' },
@@ -15,6 +16,7 @@ export const PROBLEMS = {
   throttled: { status: 429, title: 'Kinesis takes no more of this source for now' },
   internal: { status: 500, title: 'The producer failed' },
   'sink-unavailable': { status: 503, title: 'Kinesis did not store the event' },
+  'auth-unavailable': { status: 503, title: 'Tokens can not be checked for now' },
   'buffer-full': { status: 503, title: 'Too many events wait for Kinesis' },
   draining: { status: 503, title: 'This producer is stopping' },
 } as const satisfies Record<string, { status: number; title: string }>;
@@ -28,17 +30,25 @@ export class HttpProblem extends Error {
   readonly errors: readonly FieldProblem[] | undefined;
   /** Goes into the `Retry-After` header. */
   readonly retryAfterSeconds: number | undefined;
+  /** Goes into the `WWW-Authenticate` header. */
+  readonly challenge: string | undefined;
 
   /** @param detail what is wrong with this request and what to do about it; nothing of ours that a client should not see. */
   constructor(
     code: ProblemCode,
     detail: string,
-    more: { errors?: readonly FieldProblem[]; retryAfterSeconds?: number; cause?: unknown } = {},
+    more: {
+      errors?: readonly FieldProblem[];
+      retryAfterSeconds?: number;
+      challenge?: string;
+      cause?: unknown;
+    } = {},
   ) {
     super(detail, more.cause === undefined ? undefined : { cause: more.cause });
     this.code = code;
     this.errors = more.errors;
     this.retryAfterSeconds = more.retryAfterSeconds;
+    this.challenge = more.challenge;
   }
 }
 

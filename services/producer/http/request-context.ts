@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import type { Request, RequestHandler, Response } from 'express';
 import type { Span, Tracing } from '../../shared/tracing.ts';
 import type { RequestContext } from '../ingest/ingest.ts';
+import { identityOf } from './authentication.ts';
 import { HttpProblem } from './problems.ts';
 
 /** 1 to 255 visible ASCII characters, as a quoted string (draft-ietf-httpapi-idempotency-key-header) or bare. */
@@ -13,15 +14,18 @@ const TRACEPARENT_LENGTH = 55;
 /** What the events of a request have in common. */
 export function requestContext(request: Request, response: Response): RequestContext {
   const ip = sourceIp(request);
+  const identity = identityOf(response);
   const span = response.locals.span as Span | undefined;
   return {
     sourceIp: ip,
-    client: ip,
-    maySend: () => true,
+    client: identity?.client ?? ip,
+    maySend: identity?.maySend ?? everything,
     // A trace of ours goes on from our span; else the client's goes through unchanged.
     traceparent: span?.traceparent ?? traceparentOf(request),
   };
 }
+
+const everything = () => true;
 
 /** A span for each request that sends events, as a part of the client's trace. */
 export function traced(tracing: Tracing): RequestHandler {
