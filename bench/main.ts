@@ -1,12 +1,12 @@
 /** `npm run bench -- <name> [--json] [--only <text>]`: runs one benchmark, or those of its cases whose names hold the text. */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
-import { benchPipeline } from './pipeline.ts';
+import { benchConsumer } from './consumer.ts';
 import { benchProducer } from './producer.ts';
 import type { BenchCase } from './report.ts';
 
 const BENCHMARKS: Readonly<Record<string, (only: string) => Promise<BenchCase[]>>> = {
-  pipeline: benchPipeline,
+  consumer: benchConsumer,
   producer: benchProducer,
 };
 

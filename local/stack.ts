@@ -73,6 +73,7 @@ export async function startStack({ threshold, onStep }: StackOptions): Promise<L
       shards: 2,
       recordsTable: 'anomaly-stream-records',
       leaseTable: 'anomaly-stream-leases',
+      stateTable: 'anomaly-stream-state',
       deadLetterTable: 'anomaly-stream-dead-letters',
     };
     const dynamodb = createDynamoDBClient({
@@ -102,6 +103,7 @@ export async function startStack({ threshold, onStep }: StackOptions): Promise<L
           ...env,
           RECORDS_TABLE: resources.recordsTable,
           LEASE_TABLE: resources.leaseTable,
+          STATE_TABLE: resources.stateTable,
           DEAD_LETTER_TABLE: resources.deadLetterTable,
           STARTING_POSITION: 'TRIM_HORIZON',
           THRESHOLD: String(threshold),

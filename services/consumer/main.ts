@@ -1,6 +1,4 @@
 import { hostname } from 'node:os';
-import pLimit from 'p-limit';
-import { createDetector } from '../detectors/registry.ts';
 import { createAdminServer } from '../shared/admin.ts';
 import { awsOptions, createDynamoDBClient, createKinesisClient } from '../shared/aws.ts';
 import { systemClock as clock } from '../shared/clock.ts';
@@ -8,15 +6,13 @@ import { newRequestId } from '../shared/ids.ts';
 import { listShards } from '../shared/list-shards.ts';
 import { close, listen, reachableAddress } from '../shared/server.ts';
 import { runService } from '../shared/service.ts';
-import { consumerEnv, detectorParameters } from './config.ts';
+import { consumerEnv } from './config.ts';
 import { PollingReader } from './fetch/polling-reader.ts';
 import { DynamoDBLeaseStore } from './leases/lease-store.ts';
 import { readFrom } from './lineage/lineage.ts';
 import { createConsumerMetrics } from './metrics.ts';
-import { Pipeline } from './pipeline/pipeline.ts';
+import { createPipeline } from './pipeline/create-pipeline.ts';
 import { Progress } from './progress.ts';
-import { BatchWriter } from './sinks/batch-writer.ts';
-import { DeadLetterSink } from './sinks/dead-letters.ts';
 import { Worker } from './worker.ts';
 
 /** Share of the shutdown time for finishing the work in hand; the rest is for the steps after it. */
@@ -33,20 +29,10 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
   // Unique in each process: a restarted worker must never pass for the one before it.
   const workerId = `${hostname()}-${newRequestId()}`;
 
-  const writer = {
-    client: dynamodb,
-    limit: pLimit(config.WRITE_CONCURRENCY),
+  const { pipeline, close: closePipeline } = createPipeline(config, {
+    dynamodb,
     clock,
     random,
-    log,
-    metrics,
-  };
-  const pipeline = new Pipeline({
-    stream,
-    detector: createDetector(config.DETECTOR, detectorParameters(config)),
-    records: new BatchWriter({ ...writer, table: config.RECORDS_TABLE }),
-    deadLetters: new DeadLetterSink(new BatchWriter({ ...writer, table: config.DEAD_LETTER_TABLE }), stream),
-    clock,
     log,
     metrics,
   });
@@ -99,6 +85,7 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
   shutdown.add('AWS clients', async () => {
     kinesis.destroy();
     dynamodb.destroy();
+    closePipeline();
   });
   log.info({ admin_port: adminPort, worker: workerId, stream, version: process.version }, 'listening');
 });

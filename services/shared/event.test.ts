@@ -8,6 +8,7 @@ import {
   MAX_SOURCE_BYTES,
   parseEvent,
   parseStreamEvent,
+  STREAM_FIELDS,
 } from './event.ts';
 import { MAX_JSON_DEPTH } from './json.ts';
 import { decodeRecord, encodeRecord } from './record.ts';
@@ -57,7 +58,11 @@ describe('the event contract', () => {
         const { source, amount, timestamp, request_id: _, ...rest } = { request_id: '', ...event };
         expect(read).toMatchObject({ source, amount, timestamp, requestId: 'id-1' });
         expect(read.ingestedAt).toBe(Date.parse(ENRICHMENT.ingestion_timestamp));
-        const { ingestion_timestamp, source_ip, ...payload } = read.payload;
+        const payload = Object.fromEntries(
+          Object.entries(read.fields).filter(
+            ([key]) => !STREAM_FIELDS.has(key) && key !== 'ingestion_timestamp' && key !== 'source_ip',
+          ),
+        );
         const { ingestion_timestamp: _i, source_ip: _s, ...kept } = rest as Record<string, unknown>;
         expect(payload).toEqual(JSON.parse(JSON.stringify(kept)));
       }),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { InvalidEventError } from './errors.ts';
-import { assertStorableJson, type JsonObject, type JsonValue } from './json.ts';
+import { assertStorableJson, type JsonObject } from './json.ts';
 
 /** What `source` is when a client leaves it out; also the partition key then. */
 export const DEFAULT_SOURCE = 'default-partition';
@@ -151,9 +151,12 @@ export interface StreamEvent {
   timestamp: string | undefined;
   /** When the producer accepted it, in ms since the epoch, if it says so. */
   ingestedAt: number | undefined;
-  /** The other fields, `ingestion_timestamp` and `source_ip` included. */
-  payload: JsonObject;
+  /** All fields as they came; those that are not in `STREAM_FIELDS` are payload. */
+  fields: JsonObject;
 }
+
+/** Fields of a stream event that are not payload: each has its own place. `ingestion_timestamp` and `source_ip` are payload. */
+export const STREAM_FIELDS: ReadonlySet<string> = new Set(['source', 'amount', 'timestamp', 'request_id']);
 
 /**
  * Checks a decoded stream record against the same contract as `parseEvent`; a record without `source` belongs
@@ -163,10 +166,9 @@ export interface StreamEvent {
  */
 export function parseStreamEvent(value: unknown, partitionKey: string): StreamEvent {
   const event = parseEvent(value);
-  const { source, amount, timestamp, request_id, ...payload } = event;
+  const { source, amount, timestamp, request_id, ingestion_timestamp: ingested } = event;
   assertRequestId(request_id);
   const explicit = (value as JsonObject).source !== undefined;
-  const ingested = payload.ingestion_timestamp;
   const ingestedAt = typeof ingested === 'string' ? Date.parse(ingested) : Number.NaN;
   return {
     requestId: request_id,
@@ -174,7 +176,7 @@ export function parseStreamEvent(value: unknown, partitionKey: string): StreamEv
     amount,
     timestamp,
     ingestedAt: Number.isNaN(ingestedAt) ? undefined : ingestedAt,
-    payload: payload as { [key: string]: JsonValue },
+    fields: event as JsonObject,
   };
 }
 

@@ -45,6 +45,21 @@ export const LEASE_TABLE: TableDefinition = {
   ],
 };
 
+/**
+ * What is kept of each series, which is a source as one shard at a time has it: its state (`part` = `state`), and with
+ * `STORE=anomalies` one rollup a minute (`part` = `minute#2026-01-02T03:04Z`), so that a series' rollups are a Query.
+ */
+export const STATE_TABLE: TableDefinition = {
+  KeySchema: [
+    { AttributeName: 'series', KeyType: 'HASH' },
+    { AttributeName: 'part', KeyType: 'RANGE' },
+  ],
+  AttributeDefinitions: [
+    { AttributeName: 'series', AttributeType: 'S' },
+    { AttributeName: 'part', AttributeType: 'S' },
+  ],
+};
+
 /** A dead letter is one item, chunk 0, and further chunks when its bytes exceed what an item holds. */
 export const DEAD_LETTER_TABLE: TableDefinition = {
   KeySchema: [

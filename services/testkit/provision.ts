@@ -11,7 +11,7 @@ import {
   type KinesisClient,
   ResourceInUseException as StreamExists,
 } from '@aws-sdk/client-kinesis';
-import { DEAD_LETTER_TABLE, LEASE_TABLE, RECORDS_TABLE } from '../shared/tables.ts';
+import { DEAD_LETTER_TABLE, LEASE_TABLE, RECORDS_TABLE, STATE_TABLE } from '../shared/tables.ts';
 
 const ACTIVE_TIMEOUT_MS = 20_000;
 
@@ -21,6 +21,7 @@ export interface Resources {
   shards: number;
   recordsTable: string;
   leaseTable: string;
+  stateTable: string;
   deadLetterTable: string;
 }
 
@@ -29,24 +30,37 @@ export async function provision(
   clients: { kinesis: KinesisClient; dynamodb: DynamoDBClient },
   resources: Resources,
 ): Promise<void> {
-  const { dynamodb } = clients;
-  const tables = [
-    { TableName: resources.recordsTable, ...RECORDS_TABLE },
-    { TableName: resources.leaseTable, ...LEASE_TABLE },
-    { TableName: resources.deadLetterTable, ...DEAD_LETTER_TABLE },
-  ];
   await Promise.all([
     createStream(clients.kinesis, resources.stream, resources.shards),
-    ...tables.map(async (table) => {
+    createTables(clients.dynamodb, resources),
+  ]);
+}
+
+const TABLES = {
+  recordsTable: RECORDS_TABLE,
+  leaseTable: LEASE_TABLE,
+  stateTable: STATE_TABLE,
+  deadLetterTable: DEAD_LETTER_TABLE,
+};
+
+/** Creates those of the tables that are named and don't exist yet, and waits until they are ACTIVE. */
+export async function createTables(
+  dynamodb: DynamoDBClient,
+  names: Partial<Pick<Resources, keyof typeof TABLES>>,
+): Promise<void> {
+  await Promise.all(
+    Object.entries(TABLES).map(async ([key, table]) => {
+      const TableName = names[key as keyof typeof TABLES];
+      if (TableName === undefined) return;
       await dynamodb
-        .send(new CreateTableCommand({ ...table, BillingMode: 'PAY_PER_REQUEST' }))
+        .send(new CreateTableCommand({ ...table, TableName, BillingMode: 'PAY_PER_REQUEST' }))
         .catch(unless(TableExists));
       await waitUntilTableExists(
         { client: dynamodb, maxWaitTime: ACTIVE_TIMEOUT_MS / 1000, minDelay: 0.02, maxDelay: 0.5 },
-        { TableName: table.TableName },
+        { TableName },
       );
     }),
-  ]);
+  );
 }
 
 /** Creates a stream unless it exists, and waits until it is ACTIVE. */

@@ -48,6 +48,7 @@ export class TestStack {
       shards: options.shards ?? 2,
       recordsTable: `${name}-records`,
       leaseTable: `${name}-leases`,
+      stateTable: `${name}-state`,
       deadLetterTable: `${name}-dead-letters`,
     });
     await provision(stack, stack.resources);
@@ -60,6 +61,7 @@ export class TestStack {
       STREAM_NAME: this.resources.stream,
       RECORDS_TABLE: this.resources.recordsTable,
       LEASE_TABLE: this.resources.leaseTable,
+      STATE_TABLE: this.resources.stateTable,
       DEAD_LETTER_TABLE: this.resources.deadLetterTable,
       AWS_REGION: REGION,
       AWS_ENDPOINT_URL_KINESIS: this.#endpoints.kinesis,
@@ -106,6 +108,11 @@ export class TestStack {
 
   leases(): Promise<Record<string, unknown>[]> {
     return this.#scan(this.resources.leaseTable);
+  }
+
+  /** Items of the state table: states of sources, and rollups. */
+  states(): Promise<Record<string, unknown>[]> {
+    return this.#scan(this.resources.stateTable);
   }
 
   deadLetters(): Promise<Record<string, unknown>[]> {

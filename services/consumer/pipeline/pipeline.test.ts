@@ -1,14 +1,16 @@
-import pLimit from 'p-limit';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import type { Detector } from '../../detectors/detector.ts';
 import { systemClock as clock } from '../../shared/clock.ts';
+import { DynamoDBJson } from '../../shared/dynamodb-json.ts';
 import { createRegistry } from '../../shared/metrics.ts';
 import { TestStack } from '../../testkit/stack.ts';
 import { createConsumerMetrics } from '../metrics.ts';
 import type { StreamRecord } from '../record.ts';
+import { AdaptiveLimit } from '../sinks/adaptive-limit.ts';
 import { BatchWriter } from '../sinks/batch-writer.ts';
-import { DeadLetterSink } from '../sinks/dead-letters.ts';
+import { DeadLetterSink, deadLetterKey } from '../sinks/dead-letters.ts';
+import { recordKey } from '../sinks/item.ts';
 import { Pipeline } from './pipeline.ts';
 
 let stack: TestStack;
@@ -23,13 +25,24 @@ afterEach(() => stack.close());
 function pipelineWith(detector: Detector): Pipeline {
   const log = pino({ level: 'silent' });
   const metrics = createConsumerMetrics(createRegistry('test'));
-  const writer = { client: stack.dynamodb, limit: pLimit(4), clock, random: Math.random, log, metrics };
+  const limit = new AdaptiveLimit(4);
+  const writer = {
+    dynamodb: new DynamoDBJson(stack.dynamodb),
+    limit,
+    clock,
+    random: Math.random,
+    log,
+    metrics,
+  };
   const { recordsTable, deadLetterTable } = stack.resources;
   return new Pipeline({
     stream: 'stream',
     detector,
-    records: new BatchWriter({ ...writer, table: recordsTable }),
-    deadLetters: new DeadLetterSink(new BatchWriter({ ...writer, table: deadLetterTable }), 'stream'),
+    records: new BatchWriter({ ...writer, table: recordsTable, keyOf: recordKey }),
+    deadLetters: new DeadLetterSink(
+      new BatchWriter({ ...writer, table: deadLetterTable, keyOf: deadLetterKey }),
+      'stream',
+    ),
     clock,
     log,
     metrics,

@@ -1,13 +1,13 @@
 import type { Detector } from '../../detectors/detector.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { errorCode, InvalidEventError } from '../../shared/errors.ts';
-import type { Row } from '../../shared/kcl/lease-row.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { ConsumerMetrics } from '../metrics.ts';
 import type { StreamRecord } from '../record.ts';
 import type { BatchWriter } from '../sinks/batch-writer.ts';
 import type { DeadLetter, DeadLetterSink } from '../sinks/dead-letters.ts';
 import { toItem } from '../sinks/item.ts';
+import type { WireItem } from '../sinks/wire.ts';
 import { decode, eventTime } from './decode.ts';
 
 export interface PipelineDeps {
@@ -22,8 +22,8 @@ export interface PipelineDeps {
 
 /** The results of a slice of a shard, before anything is written. */
 interface Scored {
-  /** Row by `id`. */
-  rows: Map<string, { row: Row; record: StreamRecord; ingestedAt: number | undefined }>;
+  /** Item by `id`. */
+  rows: Map<string, { item: WireItem; record: StreamRecord; ingestedAt: number | undefined }>;
   rejected: DeadLetter[];
 }
 
@@ -49,14 +49,13 @@ export class Pipeline {
     const { rows, rejected } = this.#score(records, processedAt);
 
     const refused = await this.#deps.records.write(
-      Array.from(rows.values(), ({ row }) => row),
+      Array.from(rows.values(), ({ item }) => item),
       signal,
       progress,
     );
-    for (const { row, error } of refused) {
-      const id = row.id?.S ?? '';
-      const record = rows.get(id)?.record;
-      rows.delete(id);
+    for (const { key, error } of refused) {
+      const record = rows.get(key)?.record;
+      rows.delete(key);
       if (record) rejected.push({ record, reason: 'item-refused', message: error.message });
     }
     const storedAt = clock.now();
@@ -85,7 +84,7 @@ export class Pipeline {
         });
         // The same id again is a producer's retry of a put that had been stored. The later copy wins, as it
         // would if the two were written one after another: what is stored doesn't hang on where batches end.
-        scored.rows.set(decoded.id, { row: toItem(decoded, verdict, processedAt), record, ingestedAt });
+        scored.rows.set(decoded.id, { item: toItem(decoded, verdict, processedAt), record, ingestedAt });
       } catch (error) {
         scored.rejected.push(this.#reject(record, error));
       }

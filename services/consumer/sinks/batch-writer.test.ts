@@ -1,9 +1,9 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import pLimit from 'p-limit';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
 import { createDynamoDBClient } from '../../shared/aws.ts';
 import { systemClock as clock } from '../../shared/clock.ts';
+import { DynamoDBJson } from '../../shared/dynamodb-json.ts';
 import type { Row } from '../../shared/kcl/lease-row.ts';
 import { createRegistry } from '../../shared/metrics.ts';
 import { EMULATOR_CREDENTIALS } from '../../testkit/emulators.ts';
@@ -11,11 +11,15 @@ import { type FaultProxy, startFaultProxy } from '../../testkit/fault-proxy.ts';
 import { TestStack } from '../../testkit/stack.ts';
 import { StoppedError } from '../errors.ts';
 import { createConsumerMetrics } from '../metrics.ts';
+import { AdaptiveLimit } from './adaptive-limit.ts';
 import { BatchWriter } from './batch-writer.ts';
+import { recordKey } from './item.ts';
+import { rowJson } from './wire.ts';
 
 let proxy: FaultProxy;
 let stack: TestStack;
 let client: DynamoDBClient;
+let dynamodb: DynamoDBJson;
 let writer: BatchWriter;
 const registry = createRegistry('test');
 const metrics = createConsumerMetrics(registry);
@@ -28,8 +32,10 @@ beforeAll(async () => {
     dynamodbEndpoint: proxy.endpoint,
     maxAttempts: 1,
   });
+  dynamodb = new DynamoDBJson(client);
 });
 afterAll(async () => {
+  dynamodb.close();
   client.destroy();
   await proxy.stop();
 });
@@ -41,9 +47,10 @@ beforeEach(async () => {
     dynamodb: inject('dynamodbEndpoint'),
   });
   writer = new BatchWriter({
-    client,
+    dynamodb,
     table: stack.resources.recordsTable,
-    limit: pLimit(4),
+    keyOf: recordKey,
+    limit: new AdaptiveLimit(4),
     clock,
     random: () => 0.01,
     log: pino({ level: 'silent' }),
@@ -54,7 +61,12 @@ afterEach(() => stack.close());
 
 const rows = (count: number): Row[] =>
   Array.from({ length: count }, (_, n) => ({ id: { S: `id-${n}` }, n: { N: String(n) } }));
-const write = (items: Row[], signal = new AbortController().signal) => writer.write(items, signal, () => {});
+const write = (items: Row[], signal = new AbortController().signal) =>
+  writer.write(
+    items.map((row) => ({ key: String(row.id?.S), json: rowJson(row) })),
+    signal,
+    () => {},
+  );
 const storedIds = async () => (await stack.records()).map((item) => String(item.id)).sort();
 
 describe('the batch writer', () => {
@@ -89,7 +101,7 @@ describe('the batch writer', () => {
     items[13] = { id: { S: 'id-13' }, pad: { S: 'x'.repeat(410_000) } };
     items[41] = { id: { S: '' } };
     const refused = await write(items);
-    expect(refused.map(({ row }) => row.id?.S).sort()).toEqual(['', 'id-13']);
+    expect(refused.map(({ key }) => key).sort()).toEqual(['', 'id-13']);
     expect(refused[0]?.error.name).toBe('ValidationException');
     expect(await stack.countRecords()).toBe(48);
   });

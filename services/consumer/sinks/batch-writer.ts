@@ -1,117 +1,156 @@
-import { BatchWriteItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import type { LimitFunction } from 'p-limit';
 import { isThrottle } from '../../shared/aws.ts';
 import { fullJitter, type Random } from '../../shared/backoff.ts';
 import type { Clock } from '../../shared/clock.ts';
+import type { DynamoDBJson } from '../../shared/dynamodb-json.ts';
 import { errorCode } from '../../shared/errors.ts';
-import type { Row } from '../../shared/kcl/lease-row.ts';
 import type { Logger } from '../../shared/log.ts';
 import { StoppedError } from '../errors.ts';
 import type { ConsumerMetrics } from '../metrics.ts';
+import type { AdaptiveLimit } from './adaptive-limit.ts';
+import type { WireItem } from './wire.ts';
 
 /** BatchWriteItem takes 25 items a call (and 16 MB, which 25 items of the allowed 400 KB can't reach). */
 const MAX_ITEMS_PER_CALL = 25;
 const BACKOFF = { baseMs: 50, maxMs: 5_000 };
 /** A store that is down for long is logged at its first failure and then at every so many attempts. */
 const LOG_EVERY_ATTEMPTS = 10;
+/** Failures of one call, while others succeed, after which its items are suspected: it is halved, down to one item. */
+const MAX_ATTEMPTS = 5;
 
-/** A row that the table will never take, with DynamoDB's reason. */
-export interface RefusedRow {
-  row: Row;
+/** An item that the table will never take, with DynamoDB's reason. */
+export interface RefusedItem {
+  /** The item's `key`. */
+  key: string;
   error: Error;
 }
 
 export interface BatchWriterDeps {
-  client: DynamoDBClient;
+  dynamodb: DynamoDBJson;
   table: string;
+  /** The table's primary key of an item as the wire carries it, in one string: equal to its `WireItem.key`. */
+  keyOf: (item: AnsweredItem) => string;
   /** Bounds the calls in flight over all shards of the process. */
-  limit: LimitFunction;
+  limit: AdaptiveLimit;
   clock: Clock;
   random: Random;
   log: Logger;
   metrics: ConsumerMetrics;
 }
 
+/** An item in DynamoDB's answer. */
+export type AnsweredItem = Readonly<Record<string, { readonly S?: string; readonly N?: string } | undefined>>;
+
+/** What one attempt of a call came to. */
+type Attempt =
+  | { kind: 'stored'; throttled: false }
+  | { kind: 'partly'; left: WireItem[]; throttled: true }
+  | { kind: 'failed'; error: unknown; throttled: boolean };
+
 /**
- * Puts rows into one table with BatchWriteItem, in parallel and in any order, until each is stored or refused.
+ * Puts items into one table with BatchWriteItem, in parallel and in any order, until each is stored or refused.
  *
  * - `UnprocessedItems` and failed calls are tried again with full jitter, for as long as it takes: a store that
- *   is down or forbidden is no reason to give a record up.
- * - A call refused by validation is halved until the one row at fault stands alone; that one is returned.
+ *   is down, throttled or forbidden is no reason to give a record up.
+ * - A call refused by validation is halved until the one item at fault stands alone; that one is returned. So is a
+ *   call that fails again and again while the table takes others.
  */
 export class BatchWriter {
   readonly #deps: BatchWriterDeps;
+  /** Monotonic ms of the last call that went through. */
+  #storedAt = Number.NEGATIVE_INFINITY;
 
   constructor(deps: BatchWriterDeps) {
     this.#deps = deps;
   }
 
   /**
-   * @param rows no two with the same key: BatchWriteItem refuses such a call whole.
+   * @param items no two with the same key: BatchWriteItem refuses such a call whole.
    * @param signal gives up when aborted.
    * @param progress called at every attempt, so that waiting for a slow store counts as being alive.
-   * @returns the rows that DynamoDB refuses for good.
+   * @returns the items that DynamoDB refuses for good.
    * @throws StoppedError when `signal` aborted before all were stored.
    */
-  async write(rows: readonly Row[], signal: AbortSignal, progress: () => void): Promise<RefusedRow[]> {
-    const calls: Promise<RefusedRow[]>[] = [];
-    for (let i = 0; i < rows.length; i += MAX_ITEMS_PER_CALL) {
-      const chunk = rows.slice(i, i + MAX_ITEMS_PER_CALL);
-      calls.push(this.#deps.limit(() => this.#writeChunk(chunk, signal, progress)));
+  async write(items: readonly WireItem[], signal: AbortSignal, progress: () => void): Promise<RefusedItem[]> {
+    const refused: RefusedItem[] = [];
+    const calls: Promise<void>[] = [];
+    for (let i = 0; i < items.length; i += MAX_ITEMS_PER_CALL) {
+      calls.push(this.#writeChunk(items.slice(i, i + MAX_ITEMS_PER_CALL), refused, signal, progress));
     }
-    return (await Promise.all(calls)).flat();
+    await Promise.all(calls);
+    return refused;
   }
 
-  async #writeChunk(rows: Row[], signal: AbortSignal, progress: () => void): Promise<RefusedRow[]> {
-    const { clock, random, metrics } = this.#deps;
-    let pending = rows;
-    for (let attempt = 0; pending.length > 0; attempt++) {
+  async #writeChunk(
+    items: readonly WireItem[],
+    refused: RefusedItem[],
+    signal: AbortSignal,
+    progress: () => void,
+  ): Promise<void> {
+    const { clock, random, limit, metrics } = this.#deps;
+    const startedAt = clock.monotonic();
+    let pending = items;
+    for (let attempt = 0, failures = 0; ; attempt++) {
+      // Waiting for a backoff is not waiting in flight: the limit's room is for calls.
+      const result = await limit.run(() => this.#attempt(pending, signal, progress));
+      if (result.kind === 'stored') return;
       if (signal.aborted) throw new StoppedError();
-      progress();
-      try {
-        const left = await this.#call(pending, signal);
-        if (left.length < pending.length) attempt = 0;
-        pending = left;
-        if (pending.length === 0) break;
+      if (result.kind === 'partly') {
+        if (result.left.length < pending.length) attempt = 0;
+        pending = result.left;
         metrics.writeRetries.inc({ reason: 'unprocessed' });
-      } catch (error) {
-        if (signal.aborted) throw new StoppedError();
-        if (isRefusal(error)) return this.#isolate(pending, error, signal, progress);
-        metrics.writeRetries.inc({ reason: isThrottle(error) ? 'throttled' : 'error' });
+      } else {
+        const { error, throttled } = result;
+        if (!throttled) failures++;
+        const suspected = failures >= MAX_ATTEMPTS && this.#storedAt > startedAt;
+        if (isRefusal(error) || (suspected && error instanceof Error)) {
+          const [only] = pending;
+          if (only && pending.length === 1) {
+            refused.push({ key: only.key, error: error as Error });
+            return;
+          }
+          const half = pending.length >> 1;
+          await this.#writeChunk(pending.slice(0, half), refused, signal, progress);
+          await this.#writeChunk(pending.slice(half), refused, signal, progress);
+          return;
+        }
+        metrics.writeRetries.inc({ reason: throttled ? 'throttled' : 'error' });
         this.#logFailure(error, attempt);
       }
       await clock.sleep(fullJitter(attempt, BACKOFF, random), signal);
     }
-    return [];
   }
 
-  /** One BatchWriteItem call. @returns the rows that DynamoDB left unprocessed. */
-  async #call(rows: Row[], signal: AbortSignal): Promise<Row[]> {
-    const { client, table, clock, metrics } = this.#deps;
+  /** One BatchWriteItem call. */
+  async #attempt(items: readonly WireItem[], signal: AbortSignal, progress: () => void): Promise<Attempt> {
+    const { dynamodb, table, clock, metrics } = this.#deps;
+    progress();
     const started = clock.monotonic();
-    const answer = await client.send(
-      new BatchWriteItemCommand({
-        RequestItems: { [table]: rows.map((Item) => ({ PutRequest: { Item } })) },
-      }),
-      { abortSignal: signal },
-    );
-    metrics.writeSeconds.observe((clock.monotonic() - started) / 1000);
-    return (answer.UnprocessedItems?.[table] ?? []).flatMap<Row>((request) => request.PutRequest?.Item ?? []);
+    try {
+      const answer = await dynamodb.call('BatchWriteItem', requestBody(table, items), signal);
+      const now = clock.monotonic();
+      metrics.writeSeconds.observe((now - started) / 1000);
+      const left = this.#unprocessed(answer, items);
+      if (left.length < items.length) this.#storedAt = now;
+      return left.length === 0
+        ? { kind: 'stored', throttled: false }
+        : { kind: 'partly', left, throttled: true };
+    } catch (error) {
+      return { kind: 'failed', error, throttled: isThrottle(error) };
+    }
   }
 
-  async #isolate(
-    rows: Row[],
-    error: Error,
-    signal: AbortSignal,
-    progress: () => void,
-  ): Promise<RefusedRow[]> {
-    const [only] = rows;
-    if (rows.length === 1 && only) return [{ row: only, error }];
-    const half = rows.length >> 1;
-    return [
-      ...(await this.#writeChunk(rows.slice(0, half), signal, progress)),
-      ...(await this.#writeChunk(rows.slice(half), signal, progress)),
-    ];
+  /** The items that DynamoDB left unprocessed: all, if it names some that it was not given. */
+  #unprocessed(answer: string, items: readonly WireItem[]): WireItem[] {
+    // Nearly every answer; parsing it tells nothing more.
+    if (answer === '{"UnprocessedItems":{}}') return [];
+    const parsed = JSON.parse(answer) as {
+      UnprocessedItems?: Record<string, { PutRequest?: { Item?: AnsweredItem } }[]>;
+    };
+    const left = Object.values(parsed.UnprocessedItems ?? {}).flat();
+    if (left.length === 0) return [];
+    const keys = new Set(left.map(({ PutRequest }) => this.#deps.keyOf(PutRequest?.Item ?? {})));
+    const pending = items.filter(({ key }) => keys.has(key));
+    return pending.length === keys.size ? pending : [...items];
   }
 
   #logFailure(error: unknown, attempt: number): void {
@@ -122,8 +161,14 @@ export class BatchWriter {
   }
 }
 
+function requestBody(table: string, items: readonly WireItem[]): string {
+  let requests = '';
+  for (const { json } of items) requests += `${requests === '' ? '' : ','}{"PutRequest":{"Item":${json}}}`;
+  return `{"RequestItems":{"${table}":[${requests}]}}`;
+}
+
 /** Refused for what an item is (too large, a bad value), not for how the service feels. */
-function isRefusal(error: unknown): error is Error {
+function isRefusal(error: unknown): boolean {
   return (
     error instanceof Error &&
     (error.name === 'ValidationException' || error.name === 'ItemCollectionSizeLimitExceededException')

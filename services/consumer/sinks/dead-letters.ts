@@ -1,7 +1,8 @@
 import { WeirError } from '../../shared/errors.ts';
 import type { Row } from '../../shared/kcl/lease-row.ts';
 import type { StreamRecord } from '../record.ts';
-import type { BatchWriter } from './batch-writer.ts';
+import type { AnsweredItem, BatchWriter } from './batch-writer.ts';
+import { rowJson, type WireItem } from './wire.ts';
 
 /** Bytes of a record that one item holds; DynamoDB's item limit is 400 KB with names and the other fields. */
 const CHUNK_BYTES = 350 * 1024;
@@ -45,12 +46,12 @@ export class DeadLetterSink {
     // Chunk 0 names the others, so it comes last: where it stands, the dead letter is whole.
     const refused = [
       ...(await this.#writer.write(
-        rows.flatMap(([, ...rest]) => rest),
+        rows.flatMap(([, ...rest]) => rest.map(toWire)),
         signal,
         progress,
       )),
       ...(await this.#writer.write(
-        rows.flatMap<Row>(([head]) => head ?? []),
+        rows.flatMap(([head]) => (head ? toWire(head) : [])),
         signal,
         progress,
       )),
@@ -61,6 +62,13 @@ export class DeadLetterSink {
       });
     }
   }
+}
+
+/** `WireItem.key` of an item of the dead-letter table. */
+export const deadLetterKey = (item: AnsweredItem): string => `${item.id?.S}#${item.chunk?.N}`;
+
+function toWire(row: Row): WireItem {
+  return { key: `${row.id?.S}#${row.chunk?.N}`, json: rowJson(row) };
 }
 
 /** The items of one dead letter, chunk 0 first. Exported for its tests. */

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { toRows } from './dead-letters.ts';
-import { toAttribute } from './item.ts';
+import { valueJson } from './wire.ts';
 
-describe('toAttribute', () => {
+describe('valueJson', () => {
   it.each([
     ['text', { S: 'text' }],
     ['', { S: '' }],
@@ -15,7 +15,7 @@ describe('toAttribute', () => {
     [[1, 'a'], { L: [{ N: '1' }, { S: 'a' }] }],
     [{ a: { b: null } }, { M: { a: { M: { b: { NULL: true } } } } }],
   ])('keeps %j', (value, attribute) => {
-    expect(toAttribute(value)).toEqual(attribute);
+    expect(JSON.parse(valueJson(value))).toEqual(attribute);
   });
 });
 

@@ -1,0 +1,51 @@
+/** Share of the calls in flight that is left after a throttle. */
+const DECREASE = 0.5;
+
+/**
+ * Bounds the calls in flight to one table, and adapts the bound to what the table takes: additive increase by one
+ * call for each round of calls that went well, halved at a throttle, as TCP does (Chiu and Jain, 1989). Calls that
+ * were under way when the bound was halved say nothing about the new one, so a burst of throttles halves it once.
+ */
+export class AdaptiveLimit {
+  readonly #max: number;
+  #limit: number;
+  #inFlight = 0;
+  /** Grows at each decrease; a call belongs to the one it began in. */
+  #epoch = 0;
+  readonly #waiting: (() => void)[] = [];
+
+  /** @param max calls in flight at most; the bound begins there. */
+  constructor(max: number) {
+    this.#max = max;
+    this.#limit = max;
+  }
+
+  /** Calls that may be in flight now. */
+  get current(): number {
+    return Math.max(1, Math.floor(this.#limit));
+  }
+
+  /** Runs `call` when there is room; first come, first served. `call` tells by its result if it was throttled. */
+  async run<T extends { throttled: boolean }>(call: () => Promise<T>): Promise<T> {
+    if (this.#inFlight >= this.current) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#inFlight++;
+    const epoch = this.#epoch;
+    try {
+      const result = await call();
+      if (!result.throttled) this.#limit = Math.min(this.#max, this.#limit + 1 / this.#limit);
+      else if (epoch === this.#epoch) {
+        this.#limit = Math.max(1, this.#limit * DECREASE);
+        this.#epoch++;
+      }
+      return result;
+    } finally {
+      this.#inFlight--;
+      while (this.#inFlight < this.current) {
+        const next = this.#waiting.shift();
+        if (!next) break;
+        this.#inFlight++;
+        next();
+      }
+    }
+  }
+}

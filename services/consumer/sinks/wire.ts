@@ -1,0 +1,54 @@
+import { isStorableNumber } from '../../shared/event.ts';
+import type { JsonValue } from '../../shared/json.ts';
+import type { Row } from '../../shared/kcl/lease-row.ts';
+
+/** An item as DynamoDB's JSON protocol carries it, with what tells it from the others of a batch. */
+export interface WireItem {
+  /** Its primary key in one string. */
+  key: string;
+  /** `{"id":{"S":"…"},…}` */
+  json: string;
+}
+
+/**
+ * A JSON value as the text of a DynamoDB attribute. A number outside DynamoDB's range is kept as its text.
+ * Straight to text: building attribute objects first and serialising them is twice the work of a whole batch.
+ */
+export function valueJson(value: JsonValue): string {
+  switch (typeof value) {
+    case 'string':
+      return `{"S":${JSON.stringify(value)}}`;
+    case 'number':
+      return isStorableNumber(value) ? `{"N":"${value}"}` : `{"S":"${value}"}`;
+    case 'boolean':
+      return value ? '{"BOOL":true}' : '{"BOOL":false}';
+    default:
+      if (value === null) return '{"NULL":true}';
+      if (Array.isArray(value)) return `{"L":[${value.map(valueJson).join()}]}`;
+      return mapJson(value);
+  }
+}
+
+/** The fields of an object as a DynamoDB map, without those named. */
+export function mapJson(
+  fields: { readonly [key: string]: JsonValue },
+  without?: ReadonlySet<string>,
+): string {
+  let text = '';
+  for (const key in fields) {
+    if (without?.has(key)) continue;
+    const value = fields[key];
+    if (value === undefined) continue;
+    text += `${text === '' ? '' : ','}${JSON.stringify(key)}:${valueJson(value)}`;
+  }
+  return `{"M":{${text}}}`;
+}
+
+/** A row as the SDK's client knows it; bytes at its top level only. */
+export function rowJson(row: Row): string {
+  const attributes = Object.entries(row).map(([name, value]) => {
+    const text = value.B ? `{"B":"${Buffer.from(value.B).toString('base64')}"}` : JSON.stringify(value);
+    return `${JSON.stringify(name)}:${text}`;
+  });
+  return `{${attributes.join()}}`;
+}
