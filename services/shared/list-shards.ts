@@ -10,12 +10,21 @@ export interface ShardInfo {
   open: boolean;
 }
 
-/** All shards of the stream that retention has not removed, closed ones included. */
+/** How calls name a stream: by name, or by ARN, which also works for a stream of another account. */
+export function streamRef(stream: string): { StreamName: string } | { StreamARN: string } {
+  return stream.startsWith('arn:') ? { StreamARN: stream } : { StreamName: stream };
+}
+
+/**
+ * All shards of the stream that retention has not removed, closed ones included.
+ *
+ * @param stream its name or ARN.
+ */
 export async function listShards(client: KinesisClient, stream: string): Promise<ShardInfo[]> {
   const shards: ShardInfo[] = [];
   let NextToken: string | undefined;
   do {
-    const page = await client.send(new ListShardsCommand(NextToken ? { NextToken } : { StreamName: stream }));
+    const page = await client.send(new ListShardsCommand(NextToken ? { NextToken } : streamRef(stream)));
     for (const shard of page.Shards ?? []) shards.push(toShardInfo(shard));
     NextToken = page.NextToken;
   } while (NextToken);
