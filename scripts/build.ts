@@ -1,17 +1,30 @@
 /**
- * Bundles each service into `dist/<service>/main.js`: one ES module with its source map, to be run by Node 24
- * without `node_modules`.
+ * Bundles each service, and the Lambda variant of the consumer, into `dist/<name>/`: one ES module with its source
+ * map, to be run by Node 24 without `node_modules`. With names after it, only those: `node scripts/build.ts lambda`.
  */
+import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { build } from 'esbuild';
 
-const services = ['producer', 'consumer'];
+/** Entry and bundle. Lambda has no package.json above the file, so its name must say that it is a module. */
+const bundles: Readonly<Record<string, readonly [entry: string, file: string]>> = {
+  producer: ['services/producer/main.ts', 'main.js'],
+  consumer: ['services/consumer/main.ts', 'main.js'],
+  lambda: ['services/consumer/lambda.ts', 'main.mjs'],
+};
 
-await rm('dist', { recursive: true, force: true });
-for (const service of services) {
+const names =
+  process.argv.length > 2
+    ? process.argv.slice(2)
+    : Object.keys(bundles).filter((name) => existsSync(bundles[name]?.[0] ?? ''));
+for (const name of names) {
+  const bundle = bundles[name];
+  if (!bundle) throw new Error(`there is no bundle ${name}; choose ${Object.keys(bundles).join(', ')}`);
+  const outfile = `dist/${name}/${bundle[1]}`;
+  await rm(`dist/${name}`, { recursive: true, force: true });
   const result = await build({
-    entryPoints: [`services/${service}/main.ts`],
-    outfile: `dist/${service}/main.js`,
+    entryPoints: [bundle[0]],
+    outfile,
     bundle: true,
     platform: 'node',
     target: 'node24',
@@ -32,6 +45,6 @@ for (const service of services) {
       ].join('\n'),
     },
   });
-  const bytes = result.metafile.outputs[`dist/${service}/main.js`]?.bytes ?? 0;
-  console.log(`dist/${service}/main.js  ${(bytes / 1024).toFixed(0)} KiB`);
+  const bytes = result.metafile.outputs[outfile]?.bytes ?? 0;
+  console.log(`${outfile}  ${(bytes / 1024).toFixed(0)} KiB`);
 }

@@ -14,7 +14,7 @@ export const dev = defineEnvironment({
     retentionHours: 24,
     shardMetrics: [],
   },
-  records: { ttlDays: 7, replicaRegions: [] },
+  records: { ttlDays: 7, replicas: [] },
   detection: { detector: 'threshold', threshold: 1000 },
   consumers: {
     pods: {
@@ -30,6 +30,6 @@ export const dev = defineEnvironment({
   controller: { replicas: 1 },
   console: { replicas: 1 },
   alarms: { iteratorAgeSeconds: 300, budgetUsd: 100 },
-  githubRepository: 'weir-dev/weir',
+  github: { repository: 'weir-dev/weir', oidcProvider: 'create' },
   protectData: false,
 });

@@ -48,7 +48,20 @@ describe('environments', () => {
     ],
     ['min exceeds max', { shards: { min: 3, max: 2 } }, /shards: min must not exceed max/],
     ['shards are out of bounds', { shards: { min: 3, max: 5 } }, /stream.mode.shards: must be within/],
-    ['a replica is at home', { records: { replicaRegions: ['ap-south-1'] } }, /is the region itself/],
+    [
+      'a replica is at home',
+      {
+        records: {
+          replicas: [
+            {
+              region: 'ap-south-1',
+              keyArn: `arn:aws:kms:ap-south-1:222222222222:key/mrk-${'0'.repeat(32)}`,
+            },
+          ],
+        },
+      },
+      /is the region itself/,
+    ],
     ['the account is not one', { account: '123' }, /account: expected the 12 digits/],
     ['a key is unknown', { streams: 1 } as never, /Unrecognized key: "streams"/],
   ])('are refused when %s', (_, change, message) => {

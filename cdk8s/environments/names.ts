@@ -66,6 +66,14 @@ export function apiKeysSecretName(env: Environment): string {
   return `weir/${env.name}/producer-api-keys`;
 }
 
+/** The Lambda variant of the consumer. */
+export const LAMBDA_FUNCTION = 'kinesis-stream-processor';
+
+/** The bucket with the batches that the event source mapping gave up. */
+export function failedBatchesBucket(env: Environment): string {
+  return `weir-${env.name}-failed-batches-${env.account}-${env.region}`;
+}
+
 /** SSM parameters of the stacks' outputs begin so. */
 export function parameterPrefix(env: Environment): string {
   return `/weir/${env.name}`;

@@ -1,6 +1,6 @@
 import { defineEnvironment } from './schema.ts';
 
-/** Data is protected and kept; a replica of the tables in a second region (docs/guides/deploy-infrastructure.md). */
+/** Data is protected and kept. For a second region see docs/guides/deploy-infrastructure.md. */
 export const prod = defineEnvironment({
   name: 'prod',
   account: '333333333333',
@@ -14,7 +14,7 @@ export const prod = defineEnvironment({
     retentionHours: 24,
     shardMetrics: ['WriteProvisionedThroughputExceeded', 'IteratorAgeMilliseconds'],
   },
-  records: { replicaRegions: ['ap-southeast-1'] },
+  records: { replicas: [] },
   detection: { detector: 'threshold', threshold: 1000 },
   consumers: {
     pods: {
@@ -38,6 +38,6 @@ export const prod = defineEnvironment({
     endpoints: true,
   },
   alarms: { iteratorAgeSeconds: 60, noDataMinutes: 15, budgetUsd: 1000 },
-  githubRepository: 'weir-dev/weir',
+  github: { repository: 'weir-dev/weir', oidcProvider: 'create' },
   protectData: true,
 });

@@ -1,4 +1,4 @@
-import { IMAGES, type Image } from './names.ts';
+import type { Image } from './names.ts';
 
 /**
  * The one image registry. An image is built once and promoted by its digest, so all environments pull from
@@ -22,5 +22,3 @@ export function repositoryName(image: Image): string {
 export function repositoryUri(image: Image): string {
   return `${registry.account}.dkr.ecr.${registry.region}.amazonaws.com/${repositoryName(image)}`;
 }
-
-export const repositoryNames: readonly string[] = IMAGES.map(repositoryName);

@@ -135,8 +135,14 @@ const schema = z
     records: z.strictObject({
       /** Days until an item expires by its `expires_at`; none: kept for ever. */
       ttlDays: z.int().min(1).optional(),
-      /** Regions that hold a replica of the tables (DynamoDB global tables). */
-      replicaRegions: z.array(region),
+      /** Regions that hold a replica of records and dead letters (DynamoDB global tables). */
+      replicas: z.array(
+        z.strictObject({
+          region,
+          /** The replica there of the environment's key (`aws kms replicate-key`). */
+          keyArn: z.string().regex(/^arn:aws:kms:[a-z0-9-]+:\d{12}:key\/mrk-[0-9a-f]{32}$/),
+        }),
+      ),
     }),
     detection,
     consumers: z
@@ -165,8 +171,12 @@ const schema = z
     }),
     network: network.optional(),
     alarms,
-    /** `owner/name`, whose workflows may deploy here from the GitHub environment of this name. */
-    githubRepository: z.string().regex(/^[A-Za-z0-9-]+\/[A-Za-z0-9._-]+$/),
+    github: z.strictObject({
+      /** `owner/name`, whose workflows may deploy here from the GitHub environment of this name. */
+      repository: z.string().regex(/^[A-Za-z0-9-]+\/[A-Za-z0-9._-]+$/),
+      /** An account has one OIDC provider for GitHub: `create` it here, or use the one that `exists`. */
+      oidcProvider: z.enum(['create', 'exists']),
+    }),
     /** Data survives `cdk destroy`, and can't be deleted by a slip. Off only where data is worth nothing. */
     protectData: z.boolean(),
   })
@@ -182,8 +192,11 @@ const schema = z
     if (lambda?.inVpc && !env.network) issue(['network'], 'is needed by consumers.lambda.inVpc');
     if (pods?.scaling === 'Full' && env.stream.mode.kind === 'on-demand')
       issue(['consumers', 'pods', 'scaling'], 'an on-demand stream sets its own shards: ReplicasOnly');
-    if (env.records.replicaRegions.includes(env.region))
-      issue(['records', 'replicaRegions'], `${env.region} is the region itself`);
+    for (const replica of env.records.replicas) {
+      if (replica.region === env.region) issue(['records', 'replicas'], `${env.region} is the region itself`);
+      if (replica.keyArn.split(':')[3] !== replica.region)
+        issue(['records', 'replicas'], `the key of the replica in ${replica.region} is in another region`);
+    }
     const shards = env.stream.mode.kind === 'provisioned' ? env.stream.mode.shards : env.shards.min;
     if (shards < env.shards.min || shards > env.shards.max)
       issue(['stream', 'mode', 'shards'], 'must be within shards.min and shards.max');

@@ -14,7 +14,7 @@ export const staging = defineEnvironment({
     retentionHours: 24,
     shardMetrics: [],
   },
-  records: { ttlDays: 30, replicaRegions: [] },
+  records: { ttlDays: 30, replicas: [] },
   detection: { detector: 'threshold', threshold: 1000 },
   consumers: {
     pods: {
@@ -43,6 +43,6 @@ export const staging = defineEnvironment({
   controller: { replicas: 2 },
   console: { replicas: 1 },
   alarms: { iteratorAgeSeconds: 120, budgetUsd: 300 },
-  githubRepository: 'weir-dev/weir',
+  github: { repository: 'weir-dev/weir', oidcProvider: 'create' },
   protectData: false,
 });

@@ -4,7 +4,7 @@ import type { CreateTableCommandInput } from '@aws-sdk/client-dynamodb';
 const ANOMALIES_INDEX = 'anomalies';
 
 /** The tables' keys and indexes: one definition for the embedded stack, the tests and the infrastructure. */
-type TableDefinition = Omit<CreateTableCommandInput, 'TableName' | 'BillingMode'>;
+export type TableDefinition = Omit<CreateTableCommandInput, 'TableName' | 'BillingMode'>;
 
 /** One item an event, key `id`. Only anomalies carry `anomaly_day` and `anomaly_time`, so the index is sparse. */
 export const RECORDS_TABLE: TableDefinition = {

@@ -1,0 +1,39 @@
+import { dev } from '../../cdk8s/environments/dev.ts';
+import { environments } from '../../cdk8s/environments/environments.ts';
+import { prod } from '../../cdk8s/environments/prod.ts';
+import { defineEnvironment, type Environment } from '../../cdk8s/environments/schema.ts';
+import { staging } from '../../cdk8s/environments/staging.ts';
+
+const lambda = staging.consumers.lambda as NonNullable<typeof staging.consumers.lambda>;
+
+/** Besides the three environments, each choice that none of them makes. */
+export const VARIATIONS: Readonly<Record<string, Environment>> = {
+  ...Object.fromEntries(environments.map((env) => [env.name, env])),
+  'function only, in the VPC, by fan-out': defineEnvironment({
+    ...prod,
+    consumers: { lambda: { ...lambda, group: 'anomaly-stream', fanout: true, inVpc: true } },
+  }),
+  'on demand, IRSA, fan-out, a replica': defineEnvironment({
+    ...dev,
+    podCredentials: { kind: 'irsa', oidcProvider: 'oidc.eks.ap-south-1.amazonaws.com/id/0123456789ABCDEF' },
+    stream: { ...dev.stream, mode: { kind: 'on-demand' }, shardMetrics: ['IteratorAgeMilliseconds'] },
+    consumers: {
+      pods: {
+        ...(dev.consumers.pods as NonNullable<typeof dev.consumers.pods>),
+        fetch: 'fanout',
+        scaling: 'ReplicasOnly',
+      },
+    },
+    records: {
+      replicas: [
+        {
+          region: 'ap-southeast-1',
+          keyArn: `arn:aws:kms:ap-southeast-1:111111111111:key/mrk-${'0123456789abcdef'.repeat(2)}`,
+        },
+      ],
+    },
+    alarms: { ...dev.alarms, email: 'on-call@weir.example' },
+    github: { ...dev.github, oidcProvider: 'exists' },
+    protectData: true,
+  }),
+};

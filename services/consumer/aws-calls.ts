@@ -1,0 +1,15 @@
+import type { AwsCalls } from '../shared/aws-calls.ts';
+
+/** What the consumer's pods call; `infra/` grants it. */
+export const podCalls = {
+  stream: ['GetRecords', 'GetShardIterator', 'ListShards'],
+  records: ['BatchWriteItem'],
+  leases: ['GetItem', 'PutItem', 'Scan', 'UpdateItem'],
+  deadLetters: ['BatchWriteItem'],
+} as const satisfies AwsCalls;
+
+/** What the Lambda variant calls. The event source mapping reads the stream with rights of its own. */
+export const lambdaCalls = {
+  records: ['BatchWriteItem'],
+  deadLetters: ['BatchWriteItem'],
+} as const satisfies AwsCalls;
