@@ -56,6 +56,9 @@ function callsImportedBy(source: string): string[] {
       if (operation) calls.push(`${client}:${operation}`);
     }
   }
+  // DynamoDB's JSON without the SDK's serialisation: services/shared/dynamodb-json.ts.
+  for (const [, operation] of source.matchAll(/\bdynamodb\.call\(\s*'(\w+)'/g))
+    calls.push(`dynamodb:${operation}`);
   return calls;
 }
 

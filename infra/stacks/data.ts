@@ -1,4 +1,4 @@
-import { Duration, RemovalPolicy, Stack, type StackProps, Validations } from 'aws-cdk-lib';
+import { Duration, RemovalPolicy, SecretValue, Stack, type StackProps, Validations } from 'aws-cdk-lib';
 import { PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { type ShardLevelMetrics, Stream, StreamEncryption, StreamMode } from 'aws-cdk-lib/aws-kinesis';
 import { Key } from 'aws-cdk-lib/aws-kms';
@@ -12,12 +12,15 @@ import {
   tableNames,
 } from '../../cdk8s/environments/names.ts';
 import type { Environment } from '../../cdk8s/environments/schema.ts';
-import { DEAD_LETTER_TABLE, LEASE_TABLE, RECORDS_TABLE } from '../../services/shared/tables.ts';
+import { DEAD_LETTER_TABLE, LEASE_TABLE, RECORDS_TABLE, STATE_TABLE } from '../../services/shared/tables.ts';
 import { publish } from '../constructs/parameters.ts';
 import { createTable } from '../constructs/table.ts';
 
 /** Time for which a batch that was given up can be looked at and replayed, in days. */
 const FAILED_BATCHES_DAYS = 30;
+
+/** A key file that lets nobody in. */
+const NO_API_KEYS = '{"keys":[]}';
 
 /** All that holds data: losing this stack loses events. Everything else can be destroyed and made again. */
 export class DataStack extends Stack {
@@ -100,7 +103,8 @@ export class DataStack extends Stack {
       definition: DEAD_LETTER_TABLE,
       replicas,
     });
-    // Positions in this region's stream mean nothing in another: no replicas.
+    // Positions in this region's stream mean nothing in another: no replicas of leases and states.
+    createTable(this, `${id}State`, { ...common, name: names.state, definition: STATE_TABLE });
     if (leases) createTable(this, `${id}Leases`, { ...common, name: names.leases, definition: LEASE_TABLE });
   }
 
@@ -130,13 +134,13 @@ export class DataStack extends Stack {
     });
   }
 
-  /** Made with a random key nobody knows, so that it is never empty; the owner puts the clients' keys in. */
+  /** Salted hashes of the clients' keys, as `AUTH_KEYS_FILE` holds them; made with none, the owner puts them in. */
   #createApiKeys(env: Environment, removalPolicy: RemovalPolicy): Secret {
     const secret = new Secret(this, 'ApiKeys', {
       secretName: apiKeysSecretName(env),
-      description: 'API keys that the producer accepts',
+      description: 'AUTH_KEYS_FILE of the producer',
       encryptionKey: this.key,
-      generateSecretString: { excludePunctuation: true, passwordLength: 43 },
+      secretStringValue: SecretValue.unsafePlainText(NO_API_KEYS),
       removalPolicy,
     });
     Validations.of(secret).acknowledge({

@@ -6,6 +6,7 @@ import {
   DEAD_LETTER_TABLE,
   LEASE_TABLE,
   RECORDS_TABLE,
+  STATE_TABLE,
   type TableDefinition,
 } from '../../services/shared/tables.ts';
 import { type CfnTemplate, ofType } from './templates.ts';
@@ -154,13 +155,14 @@ export const PROMISES: readonly Promised[] = [
       for (const group of consumerGroups(env)) {
         const names = tableNames(group);
         sameKeys(t, names.records, RECORDS_TABLE);
+        sameKeys(t, names.state, STATE_TABLE);
         sameKeys(t, names.deadLetters, DEAD_LETTER_TABLE);
         if (group === env.consumers.pods?.group) sameKeys(t, names.leases, LEASE_TABLE);
       }
     },
   },
   {
-    says: 'records and dead letters have their replicas, leases have none',
+    says: 'records and dead letters have their replicas, leases and states have none',
     part: 'data',
     check: (t, env) => {
       const all = [env.region, ...env.records.replicas.map(({ region }) => region)].sort();
@@ -170,7 +172,8 @@ export const PROMISES: readonly Promised[] = [
           const regions = Properties.Replicas.map((r: { Region: string }) => r.Region).sort();
           if (Properties.TableName === names.records || Properties.TableName === names.deadLetters)
             expect(regions).toEqual(all);
-          if (Properties.TableName === names.leases) expect(regions).toEqual([env.region]);
+          if ([names.leases, names.state].includes(Properties.TableName))
+            expect(regions).toEqual([env.region]);
         }
       }
     },
