@@ -121,8 +121,15 @@ const objective = z
       .min(0.1)
       .max(1)
       .default(0.7)
-      .describe(
-        'Share of what a pod can do that is planned for the records that arrive; the rest is headroom.',
+      .meta(
+        k8s({
+          description:
+            'Share of what a pod can do that is planned for the records that arrive; the rest is headroom.',
+          // The API server (1.34) holds a whole number to the whole part of a minimum, so 0 would pass for 0.1.
+          'x-kubernetes-validations': [
+            { rule: 'self >= 0.1', message: 'should be greater than or equal to 0.1' },
+          ],
+        }),
       ),
   })
   .prefault({})
