@@ -67,24 +67,24 @@ describe('the consumer process', () => {
   it('leaves the same table when it is killed in mid-stream and restarted', async () => {
     const undisturbed = await newStack();
     const disturbed = await newStack({ stream: undisturbed.resources.stream });
-    const sent = events(6_000);
-    await undisturbed.put([...sent.slice(0, 4_000), { key: 's0', data: 'not json' }]);
+    const sent = events(3_000);
+    await undisturbed.put([...sent.slice(0, 2_000), { key: 's0', data: 'not json' }]);
 
     await undisturbed.start('consumer', FROM_START);
     const env = { ...FROM_START, LEASE_DURATION_MS: '1000', CHECKPOINT_INTERVAL_MS: '200' };
     const atKill: number[] = [];
-    for (const killAfter of [300, 1_500]) {
+    for (const killAfter of [200, 800]) {
       const victim = await disturbed.start('consumer', env);
       while ((await disturbed.countRecords()) < killAfter) await sleep(5);
       victim.signal('SIGKILL');
       expect(await victim.exited).toMatchObject({ signal: 'SIGKILL' });
       atKill.push(await disturbed.countRecords());
     }
-    expect(Math.min(...atKill)).toBeLessThan(4_000);
-    await undisturbed.put(sent.slice(4_000));
+    expect(Math.min(...atKill)).toBeLessThan(2_000);
+    await undisturbed.put(sent.slice(2_000));
     await disturbed.start('consumer', env);
-    await until(undisturbed, 6_000, 1);
-    await until(disturbed, 6_000, 1);
+    await until(undisturbed, 3_000, 1);
+    await until(disturbed, 3_000, 1);
 
     expect(await table(disturbed)).toEqual(await table(undisturbed));
     const letter = (stack: TestStack) =>
@@ -262,16 +262,16 @@ describe('the consumer process', () => {
     const undisturbed = await newStack({ shards: 1 });
     const disturbed = await newStack({ stream: undisturbed.resources.stream });
     const env = { ...FROM_START, LEASE_DURATION_MS: '1000', CHECKPOINT_INTERVAL_MS: '100' };
-    const sent = events(5_000);
-    await undisturbed.put(sent.slice(0, 4_000));
+    const sent = events(2_500);
+    await undisturbed.put(sent.slice(0, 2_000));
     const zombie = await disturbed.start('consumer', env);
     while ((await disturbed.countRecords()) < 200) await sleep(5);
     zombie.signal('SIGSTOP');
     const [held] = await disturbed.leases();
     await disturbed.start('consumer', env);
-    await until(disturbed, 4_000);
-    await undisturbed.put(sent.slice(4_000));
-    await until(disturbed, 5_000);
+    await until(disturbed, 2_000);
+    await undisturbed.put(sent.slice(2_000));
+    await until(disturbed, 2_500);
     const [before] = await disturbed.leases();
     expect(before?.leaseOwner).not.toBe(held?.leaseOwner);
     zombie.signal('SIGCONT');
@@ -280,7 +280,7 @@ describe('the consumer process', () => {
     expect(after?.leaseOwner).toBe(before?.leaseOwner);
     expect(BigInt(String(after?.checkpoint))).toBeGreaterThanOrEqual(BigInt(String(before?.checkpoint)));
     await undisturbed.start('consumer', FROM_START);
-    await until(undisturbed, 5_000);
+    await until(undisturbed, 2_500);
     expect(await table(disturbed)).toEqual(await table(undisturbed));
   });
 

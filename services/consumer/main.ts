@@ -9,6 +9,7 @@ import { runService } from '../shared/service.ts';
 import { consumerEnv } from './config.ts';
 import { PollingReader } from './fetch/polling-reader.ts';
 import { DynamoDBLeaseStore } from './leases/lease-store.ts';
+import { POKE_PATH, poke } from './leases/poke.ts';
 import { readFrom } from './lineage/lineage.ts';
 import { createConsumerMetrics } from './metrics.ts';
 import { createPipeline } from './pipeline/create-pipeline.ts';
@@ -52,12 +53,21 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
       const stalled = progress.stalled(config.LIVENESS_TIMEOUT_MS);
       return { ok: Object.keys(stalled).length === 0, stalled };
     },
-    ready: () => ({ ok: worker?.ready ?? false, worker: workerId, shards: worker?.shardIds ?? [] }),
+    ready: () => ({
+      ok: worker?.ready ?? false,
+      worker: workerId,
+      workersSeen: worker?.workersSeen ?? 0,
+      shards: worker?.shardIds ?? [],
+      ...(worker?.ready && worker.shardIds.length === 0
+        ? { idle: 'holds no shard: the others hold all there are' }
+        : {}),
+    }),
+    actions: { [POKE_PATH]: () => worker?.look() ?? false },
   });
   const adminPort = await listen(admin, config.ADMIN_PORT, config.HOST);
   const member = new Worker({
-    workerId,
-    workerAddress: reachableAddress(config.HOST, adminPort),
+    worker: { workerId, address: reachableAddress(config.HOST, adminPort) },
+    poke,
     store: new DynamoDBLeaseStore(dynamodb, config.LEASE_TABLE),
     listShards: () => listShards(kinesis, stream),
     startingPosition,

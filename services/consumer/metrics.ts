@@ -3,6 +3,8 @@ import { LATENCY_BUCKETS_SECONDS } from '../shared/metrics.ts';
 
 export type ConsumerMetrics = ReturnType<typeof createConsumerMetrics>;
 
+const LEASE_EVENTS = ['taken', 'received', 'lost', 'released', 'handed-on', 'shard-end', 'trimmed'];
+
 /** All metrics of the consumer. Labels are bounded: shards held by this worker, and our own codes. */
 export function createConsumerMetrics(registry: Registry) {
   const registers = [registry];
@@ -51,13 +53,29 @@ export function createConsumerMetrics(registry: Registry) {
     }),
     millisBehindLatest: new Gauge({
       name: 'weir_consumer_millis_behind_latest',
-      help: 'How far behind the tip of the shard the last read was, in ms.',
+      help: 'How far processing is behind the tip of a shard that this worker holds, in ms; absent while unknown.',
       labelNames: ['shard'],
       registers,
     }),
     leasesHeld: new Gauge({
       name: 'weir_consumer_leases_held',
       help: 'Shards this worker processes.',
+      registers,
+    }),
+    workersSeen: new Gauge({
+      name: 'weir_consumer_workers_seen',
+      help: 'Workers of the group at the last look at the lease table, this one included.',
+      registers,
+    }),
+    hashRangeHoles: new Gauge({
+      name: 'weir_consumer_hash_range_holes',
+      help: 'Ranges of the hash key space that no lease covers: records in them are not read.',
+      registers,
+    }),
+    pokes: new Counter({
+      name: 'weir_consumer_pokes_total',
+      help: 'Times another worker was told to look at the lease table, by whether it heard.',
+      labelNames: ['outcome'],
       registers,
     }),
     leaseEvents: new Counter({
@@ -70,6 +88,7 @@ export function createConsumerMetrics(registry: Registry) {
   for (const outcome of ['stored', 'dead_letter']) metrics.records.inc({ outcome }, 0);
   for (const reason of ['unprocessed', 'throttled', 'error']) metrics.writeRetries.inc({ reason }, 0);
   for (const reason of ['throttled', 'expired-iterator', 'error']) metrics.fetchErrors.inc({ reason }, 0);
-  for (const event of ['taken', 'lost', 'released', 'shard-end']) metrics.leaseEvents.inc({ event }, 0);
+  for (const event of LEASE_EVENTS) metrics.leaseEvents.inc({ event }, 0);
+  for (const outcome of ['heard', 'unheard']) metrics.pokes.inc({ outcome }, 0);
   return metrics;
 }

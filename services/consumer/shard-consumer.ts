@@ -6,6 +6,7 @@ import { LeaseLostError, StoppedError } from './errors.ts';
 import type { PollingReader } from './fetch/polling-reader.ts';
 import { endOfSlice } from './fetch/user-records.ts';
 import type { HeldLease } from './leases/held-lease.ts';
+import type { WorkerRef } from './leases/lease-store.ts';
 import type { ShardMeter } from './leases/shard-meter.ts';
 import type { ConsumerMetrics } from './metrics.ts';
 import type { FetchedBatch, StreamRecord } from './record.ts';
@@ -20,6 +21,8 @@ export interface ShardConsumerDeps {
   createReader: (held: HeldLease) => PollingReader;
   /** The shards that took over this shard's hash range. */
   childrenOf: (shardId: string) => Promise<string[]>;
+  /** Who gets the lease when it is given up; `undefined` for whoever takes it first. */
+  successor: () => WorkerRef | undefined;
   openProcessor: OpenProcessor;
   checkpointIntervalMs: number;
   clock: Clock;
@@ -28,8 +31,20 @@ export interface ShardConsumerDeps {
   metrics: ConsumerMetrics;
 }
 
-/** How the work on a shard ended: all read, given back on a stop, or taken by another worker. */
-export type ShardOutcome = 'ended' | 'released' | 'lost';
+/**
+ * How the work on a shard ended: all of it read, what is left of it removed by retention, given to another worker,
+ * given back for any to take, or lost to another.
+ */
+export type ShardOutcome = 'shard-end' | 'trimmed' | 'handed-on' | 'released' | 'lost';
+
+interface ShardSignals {
+  /** Aborted: finish the slice in hand, checkpoint, give the lease up. */
+  stopping: AbortSignal;
+  /** Aborted: leave the work in hand as it is. */
+  force: AbortSignal;
+  /** Aborted: retention has removed the shard, there is nothing more to read. */
+  trimmed: AbortSignal;
+}
 
 /** Works on one shard while this worker holds its lease: fetch → pipeline → checkpoint, strictly in this order. */
 export class ShardConsumer {
@@ -52,19 +67,15 @@ export class ShardConsumer {
     this.#checkpointedAt = deps.clock.monotonic();
   }
 
-  /**
-   * @param stopping aborted: finish the slice in hand, checkpoint, give the lease back.
-   * @param force aborted: leave the work in hand as it is.
-   */
-  async run(stopping: AbortSignal, force: AbortSignal): Promise<ShardOutcome> {
-    const { clock, random, log, metrics } = this.#deps;
+  async run({ stopping, force, trimmed }: ShardSignals): Promise<ShardOutcome> {
+    const { clock, random, log } = this.#deps;
     const { shardId } = this.#held;
     const abort = AbortSignal.any([this.#held.lost, force]);
-    const fetching = AbortSignal.any([abort, stopping]);
+    const fetching = AbortSignal.any([abort, stopping, trimmed]);
     try {
       while (!fetching.aborted) {
         try {
-          if (await this.#consume(fetching, abort)) return 'ended';
+          if (await this.#consume(fetching, abort)) return 'shard-end';
         } catch (error) {
           if (error instanceof LeaseLostError) return 'lost';
           if (error instanceof StoppedError) break;
@@ -75,10 +86,10 @@ export class ShardConsumer {
           await clock.sleep(fullJitter(this.#failures++, BACKOFF, random), fetching);
         }
       }
-      return await this.#giveBack(abort);
+      if (trimmed.aborted && !stopping.aborted && !abort.aborted) return await this.#endTrimmed(abort);
+      return await this.#giveUp(abort);
     } finally {
       this.#processor?.close();
-      metrics.millisBehindLatest.remove({ shard: shardId });
     }
   }
 
@@ -93,10 +104,8 @@ export class ShardConsumer {
       this.#meter.fetched(batch.millisBehindLatest);
       await this.#process(processor, batch, fetching, abort);
       if (fetching.aborted) return false;
-      this.#deps.metrics.millisBehindLatest.set({ shard: this.#held.shardId }, batch.millisBehindLatest);
       if (batch.ended) {
-        await processor.flush(abort, this.#progress);
-        await this.#held.checkpoint(SHARD_END, await this.#deps.childrenOf(this.#held.shardId));
+        await this.#end(abort);
         return true;
       }
       await this.#checkpointIfDue(processor, abort);
@@ -153,15 +162,40 @@ export class ShardConsumer {
     if (this.#done === done) this.#done = undefined;
   }
 
-  async #giveBack(abort: AbortSignal): Promise<ShardOutcome> {
+  /** All of the shard is done with: its children may start. */
+  async #end(abort: AbortSignal): Promise<void> {
+    const children = await this.#deps.childrenOf(this.#held.shardId);
+    await this.#processor?.flush(abort, this.#progress);
+    await this.#held.checkpoint(SHARD_END, children);
+  }
+
+  async #endTrimmed(abort: AbortSignal): Promise<ShardOutcome> {
+    const { log } = this.#deps;
+    const { shardId, lease } = this.#held;
+    try {
+      await this.#end(abort);
+    } catch (error) {
+      log.warn({ err: error, shardId }, 'the end of a shard that retention removed could not be written');
+      return 'lost';
+    }
+    const { checkpoint } = lease;
+    log.error(
+      { shardId, checkpoint },
+      'retention removed the shard before all of it was read: what came after this checkpoint is lost to this application',
+    );
+    return 'trimmed';
+  }
+
+  async #giveUp(abort: AbortSignal): Promise<ShardOutcome> {
     if (this.#held.lost.aborted) return 'lost';
+    const successor = this.#deps.successor();
     try {
       if (this.#done) await this.#processor?.flush(abort, this.#progress);
-      await this.#held.release(this.#done);
-      return 'released';
+      await this.#held.release(this.#done, successor);
+      return successor ? 'handed-on' : 'released';
     } catch (error) {
-      // Not given back: the next owner waits for the lease to expire and reads on from the last checkpoint.
-      this.#deps.log.warn({ err: error, shardId: this.#held.shardId }, 'a lease could not be given back');
+      // Not given up: the next owner waits for the lease to expire and reads on from the last checkpoint.
+      this.#deps.log.warn({ err: error, shardId: this.#held.shardId }, 'a lease could not be given up');
       return 'lost';
     }
   }

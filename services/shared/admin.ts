@@ -13,16 +13,24 @@ export interface AdminOptions {
   live: () => HealthReport;
   /** May traffic or work come here? A no takes the pod out of its service. */
   ready: () => HealthReport;
+  /** What a POST to a path starts; each answers whether it does. They take no input: anybody in the cluster can ask. */
+  actions?: Readonly<Record<string, () => boolean>>;
 }
 
 /**
- * The admin server: `/metrics` for Prometheus, `/livez` and `/readyz` for the kubelet. Plain `node:http`, on a
+ * The admin server: `/metrics` for Prometheus, `/livez` and `/readyz` for the kubelet, and what a
+ * service lets others start. Plain `node:http`, on a
  * port of its own, so that neither a flood of events nor an ingress rule reaches it.
  */
 export function createAdminServer(options: AdminOptions): Server {
   const server = createServer((request, response) => {
     const path = request.url?.split('?', 1)[0];
-    if (request.method !== 'GET' && request.method !== 'HEAD') {
+    const action = options.actions?.[path ?? ''];
+    if (action) {
+      request.resume();
+      if (request.method !== 'POST') response.writeHead(405, { allow: 'POST' }).end();
+      else response.writeHead(action() ? 202 : 503).end();
+    } else if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.writeHead(405, { allow: 'GET, HEAD' }).end();
     } else if (path === '/metrics') {
       options.registry.metrics().then(

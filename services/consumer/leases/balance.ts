@@ -1,4 +1,3 @@
-import type { Random } from '../../shared/backoff.ts';
 import type { Lease } from '../../shared/kcl/lease-row.ts';
 
 /** What a worker sees at one reading of the table. */
@@ -7,49 +6,56 @@ export interface Group {
   leases: readonly Lease[];
   /** Those of them that nobody holds, or whose owner stopped renewing. */
   free: ReadonlySet<Lease>;
-  /** Keys of leases that were free at the reading before, too: whoever had room for them did not take them. */
-  leftOver: ReadonlySet<string>;
-  /** This worker. */
-  worker: string;
+  /** Ids of the workers that leases may go to. A lease of a worker that isn't among them is to leave it. */
+  workers: ReadonlySet<string>;
+}
+
+/** Where a lease should go. */
+export interface Move {
+  lease: Lease;
+  to: string;
 }
 
 /**
- * Which leases this worker should try to get now, so that all workers end up with the same number, give or take
- * one. There is no leader: each worker decides for itself on what it reads, and the conditional write settles
- * who was first.
+ * Which leases should change hands so that all workers hold the same number, give or take one, by as few moves as that
+ * takes. There is no leader: the plan follows from the reading alone, so workers with the same reading make the same
+ * one, and each carries out its own part: it takes the free leases that are due to it, and gives away those of its own
+ * that are due to others. Where readings differ, the conditional write settles who was first.
  *
- * - Free leases up to the fair share; beyond it only what nobody else took for a whole round.
- * - When there is nothing free: a worker that has fewest takes one lease of the worker that has most, if that one
- *   has at least two more. One a round, so that two newcomers don't take more than they need from the same
- *   worker; and a difference of one is left alone, so that no lease moves where none would have to.
- *
- * A worker that holds nothing is not in the table, so the share is by the workers seen and this one.
+ * The extra lease, where the numbers don't divide, goes to those who hold most already: so it doesn't move.
  */
-export function planTakes({ leases, free, leftOver, worker }: Group, random: Random): Lease[] {
-  const held = new Map<string, Lease[]>([[worker, []]]);
-  for (const lease of leases) {
-    if (free.has(lease) || lease.leaseOwner === undefined) continue;
-    const theirs = held.get(lease.leaseOwner);
-    if (theirs) theirs.push(lease);
-    else held.set(lease.leaseOwner, [lease]);
+export function planMoves({ leases, free, workers }: Group): Move[] {
+  const held = new Map(Array.from(workers, (worker) => [worker, [] as Lease[]]));
+  const homeless: Lease[] = [];
+  for (const lease of byKey(leases)) {
+    const theirs = free.has(lease) ? undefined : held.get(lease.leaseOwner ?? '');
+    (theirs ?? homeless).push(lease);
   }
-  const mine = held.get(worker)?.length ?? 0;
-  const share = Math.ceil(leases.length / held.size);
-  const available = shuffled([...free], random);
-  const fair = available.slice(0, Math.max(0, share - mine));
-  const orphaned = available.slice(fair.length).filter(({ leaseKey }) => leftOver.has(leaseKey));
-  if (available.length > 0) return [...fair, ...orphaned];
-
-  const groups = [...held.values()];
-  const most = groups.reduce((a, b) => (b.length > a.length ? b : a));
-  if (groups.some(({ length }) => length < mine) || most.length - mine < 2) return [];
-  return shuffled(most, random).slice(0, 1);
+  // Free ones first: there somebody waits; and those with an owner only then.
+  homeless.sort((a, b) => Number(free.has(b)) - Number(free.has(a)));
+  const order = [...held].sort(([a, x], [b, y]) => y.length - x.length || (a < b ? -1 : 1));
+  const share = Math.floor(leases.length / workers.size);
+  const spare = leases.length % workers.size;
+  const room: { worker: string; places: number }[] = [];
+  for (const [i, [worker, theirs]] of order.entries()) {
+    const due = share + (i < spare ? 1 : 0);
+    homeless.push(...theirs.slice(due));
+    if (theirs.length < due) room.push({ worker, places: due - theirs.length });
+  }
+  const moves: Move[] = [];
+  for (const lease of homeless) {
+    // Whoever has most room is next, so that newcomers fill up evenly.
+    const next = room.reduce((most, one) => (one.places > most.places ? one : most), {
+      worker: '',
+      places: 0,
+    });
+    if (next.places === 0) break; // no workers
+    next.places--;
+    moves.push({ lease, to: next.worker });
+  }
+  return moves;
 }
 
-/** In random order, so that workers who decide at the same time reach for different leases. */
-function shuffled<T>(items: readonly T[], random: Random): T[] {
-  return items
-    .map((item) => ({ item, at: random() }))
-    .sort((a, b) => a.at - b.at)
-    .map(({ item }) => item);
+function byKey(leases: readonly Lease[]): Lease[] {
+  return [...leases].sort((a, b) => (a.leaseKey < b.leaseKey ? -1 : 1));
 }

@@ -2,7 +2,7 @@ import type { Clock } from '../../shared/clock.ts';
 import type { Lease } from '../../shared/kcl/lease-row.ts';
 import type { Checkpoint } from '../../shared/kcl/position.ts';
 import { LeaseLostError } from '../errors.ts';
-import type { LeaseStore, OwnerWrite } from './lease-store.ts';
+import type { LeaseStore, OwnerWrite, WorkerRef } from './lease-store.ts';
 import type { ShardMeter } from './shard-meter.ts';
 
 /**
@@ -72,11 +72,11 @@ export class HeldLease {
   }
 
   /**
-   * Gives the lease up for another worker to take at once, with the last checkpoint in the same write.
-   * @throws LeaseLostError
+   * Gives the lease up, with the last checkpoint in the same write: to `successor`, who is its owner then, or for
+   * whoever takes it first. @throws LeaseLostError
    */
-  async release(checkpoint: Checkpoint | undefined): Promise<void> {
-    await this.#update(checkpoint ? { checkpoint, release: true } : { release: true });
+  async release(checkpoint: Checkpoint | undefined, successor: WorkerRef | undefined): Promise<void> {
+    await this.#update({ ...(checkpoint ? { checkpoint } : {}), release: { to: successor } });
     this.#lost.abort();
   }
 
@@ -87,6 +87,8 @@ export class HeldLease {
   }
 
   async #write(write: OwnerWrite): Promise<void> {
+    // A process that was stopped (SIGSTOP, a paused machine) may come back to life right here.
+    if (this.#clock.monotonic() - this.#renewedAt >= this.#durationMs) this.#lost.abort();
     if (this.#lost.signal.aborted) throw new LeaseLostError(this.shardId, undefined);
     // From before the write: the owner must count its time as over no later than any observer does.
     const startedAt = this.#clock.monotonic();

@@ -1,6 +1,6 @@
 import { PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
-import type { Lease } from '../../shared/kcl/lease-row.ts';
+import { fromRow, type Lease, toRow } from '../../shared/kcl/lease-row.ts';
 import { TestStack } from '../../testkit/stack.ts';
 import { LeaseLostError } from '../errors.ts';
 import { DynamoDBLeaseStore } from './lease-store.ts';
@@ -30,12 +30,15 @@ beforeEach(async () => {
     childShardIds: [],
     hashKeyRange: { starting: '0', ending: '340282366920938463463374607431768211455' },
     startedAt: undefined,
+    workerAddress: undefined,
+    tenure: undefined,
     report: undefined,
   };
   expect(await store.create(lease)).toBe(true);
 });
 
-const stored = async () => (await store.list()).find(({ leaseKey }) => leaseKey === lease.leaseKey);
+const worker = (workerId: string) => ({ workerId, address: `${workerId}:9090` });
+const stored = async () => (await store.read()).leases.find(({ leaseKey }) => leaseKey === lease.leaseKey);
 
 describe('the lease store', () => {
   it('creates a lease once', async () => {
@@ -44,31 +47,31 @@ describe('the lease store', () => {
   });
 
   it('gives a lease to one of many who want it', async () => {
-    const taken = await Promise.all(['w1', 'w2', 'w3', 'w4'].map((worker) => store.take(lease, worker)));
+    const taken = await Promise.all(['w1', 'w2', 'w3', 'w4'].map((id) => store.take(lease, worker(id))));
     const winners = taken.filter((one) => one !== undefined);
     expect(winners).toHaveLength(1);
     expect(await stored()).toEqual(winners[0]);
   });
 
   it('writes nothing for a worker that lost the lease', async () => {
-    const first = (await store.take(lease, 'w1'))!;
-    const second = (await store.take(first, 'w2'))!;
+    const first = (await store.take(lease, worker('w1')))!;
+    const second = (await store.take(first, worker('w2')))!;
     expect(second.ownerSwitchesSinceCheckpoint).toBe(1);
     const checkpoint = { sequenceNumber: '123', subSequenceNumber: 0 };
     await expect(store.update(first, { checkpoint })).rejects.toBeInstanceOf(LeaseLostError);
     await expect(store.update(first, {})).rejects.toBeInstanceOf(LeaseLostError);
-    await expect(store.update(first, { release: true })).rejects.toBeInstanceOf(LeaseLostError);
+    await expect(store.update(first, { release: { to: undefined } })).rejects.toBeInstanceOf(LeaseLostError);
     expect(await stored()).toEqual(second);
   });
 
   it('does not let a worker take over what moved since it looked', async () => {
-    const first = (await store.take(lease, 'w1'))!;
+    const first = (await store.take(lease, worker('w1')))!;
     await store.update(first, {});
-    expect(await store.take(first, 'w2')).toBeUndefined();
+    expect(await store.take(first, worker('w2'))).toBeUndefined();
   });
 
   it('keeps checkpoint, children and release in the row', async () => {
-    const held = (await store.take(lease, 'w1'))!;
+    const held = (await store.take(lease, worker('w1')))!;
     const moved = await store.update(held, { checkpoint: { sequenceNumber: '9', subSequenceNumber: 3 } });
     expect(await stored()).toEqual(moved);
     expect(moved).toMatchObject({
@@ -78,10 +81,94 @@ describe('the lease store', () => {
     const ended = await store.update(moved, {
       checkpoint: { sequenceNumber: 'SHARD_END', subSequenceNumber: 0 },
       childShardIds: ['a', 'b'],
-      release: true,
+      release: { to: undefined },
     });
     expect(ended.leaseOwner).toBeUndefined();
     expect(await stored()).toEqual(ended);
+  });
+
+  it('gives a lease to a worker, who then takes it, and takes it back only while that one did not', async () => {
+    const held = (await store.take(lease, worker('w1')))!;
+    const given = await store.update(held, {
+      checkpoint: { sequenceNumber: '9', subSequenceNumber: 0 },
+      release: { to: worker('w2') },
+    });
+    expect(given).toMatchObject({ leaseOwner: 'w2', workerAddress: 'w2:9090', tenure: undefined });
+    expect(await stored()).toEqual(given);
+    await expect(store.update(held, {})).rejects.toBeInstanceOf(LeaseLostError);
+    const received = (await store.take(given, worker('w2')))!;
+    expect(received.ownerSwitchesSinceCheckpoint).toBe(0);
+    await store.revoke(given);
+    expect(await stored()).toEqual(received);
+    const again = await store.update(received, { release: { to: worker('w3') } });
+    await store.revoke(again);
+    expect((await stored())?.leaseOwner).toBeUndefined();
+  });
+
+  it('does not take a later holding of the same worker for its own write whose answer was lost', async () => {
+    const zombie = (await store.take(lease, worker('w1')))!;
+    const other = (await store.take(zombie, worker('w2')))!;
+    const given = await store.update(other, { release: { to: worker('w1') } });
+    const checkpoint = { sequenceNumber: '1', subSequenceNumber: 0 };
+    await expect(store.update(zombie, { checkpoint })).rejects.toBeInstanceOf(LeaseLostError);
+    const again = (await store.take(given, worker('w1')))!;
+    await expect(store.update(zombie, { checkpoint })).rejects.toBeInstanceOf(LeaseLostError);
+    expect(await stored()).toEqual(again);
+  });
+
+  it('knows its own writes whose answers were lost, however many there were', async () => {
+    const held = (await store.take(lease, worker('w1')))!;
+    await store.update(await store.update(held, {}), {});
+    const checkpoint = { sequenceNumber: '5', subSequenceNumber: 0 };
+    const next = await store.update(held, { checkpoint });
+    expect(await stored()).toEqual(next);
+    expect(next.leaseCounter).toBe(held.leaseCounter + 3);
+  });
+
+  it("ends a KCL application's handoff and prepared checkpoint with its own take and checkpoint", async () => {
+    const row = { ...toRow({ ...lease, leaseOwner: 'kcl' }), leaseKey: { S: `${lease.leaseKey}-kcl` } };
+    await stack.dynamodb.send(
+      new PutItemCommand({
+        TableName: stack.resources.leaseTable,
+        Item: {
+          ...row,
+          checkpointOwner: { S: 'kcl-before' },
+          throughputKBps: { N: '12.5' },
+          pendingCheckpoint: { S: '77' },
+          pendingCheckpointSubSequenceNumber: { N: '0' },
+        },
+      }),
+    );
+    const taken = (await store.take(fromRow(row)!, worker('w1')))!;
+    await store.update(taken, { checkpoint: { sequenceNumber: '78', subSequenceNumber: 0 } });
+    const left = (await stack.leases()).find(({ leaseKey }) => leaseKey === row.leaseKey.S);
+    for (const gone of ['checkpointOwner', 'pendingCheckpoint', 'pendingCheckpointSubSequenceNumber']) {
+      expect(left).not.toHaveProperty(gone);
+    }
+    expect(left).toMatchObject({ leaseOwner: 'w1', checkpoint: '78', throughputKBps: 12.5 });
+  });
+
+  it('shows the workers that hold nothing, and forgets them unless they moved', async () => {
+    const presence = {
+      workerId: 'idle-1',
+      address: '10.0.0.1:9090',
+      seenAt: 1_795_486_303_123,
+      leaving: true,
+    };
+    await store.announce(presence);
+    expect((await store.read()).idle).toEqual([presence]);
+    await store.withdraw('idle-1', 1_795_486_300_000);
+    expect((await store.read()).idle).toEqual([presence]);
+    await store.withdraw('idle-1', presence.seenAt);
+    expect((await store.read()).idle).toEqual([]);
+  });
+
+  it('removes a lease that nobody touched since', async () => {
+    const held = (await store.take(lease, worker('w1')))!;
+    await store.remove(lease);
+    expect(await stored()).toEqual(held);
+    await store.remove(held);
+    expect(await stored()).toBeUndefined();
   });
 
   it('passes over rows of other kinds', async () => {
@@ -91,6 +178,6 @@ describe('the lease store', () => {
         Item: { leaseKey: { S: 'Leader' }, entityType: { S: 'LEADER' }, ownerName: { S: 'w1' } },
       }),
     );
-    expect((await store.list()).map(({ leaseKey }) => leaseKey)).not.toContain('Leader');
+    expect((await store.read()).leases.map(({ leaseKey }) => leaseKey)).not.toContain('Leader');
   });
 });

@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import {
   ConditionalCheckFailedException,
+  DeleteItemCommand,
   type DynamoDBClient,
   GetItemCommand,
   PutItemCommand,
@@ -15,35 +17,58 @@ import {
   toRow,
 } from '../../shared/kcl/lease-row.ts';
 import type { Checkpoint } from '../../shared/kcl/position.ts';
+import { fromWorkerRow, toWorkerRow, type WorkerPresence } from '../../shared/kcl/worker-row.ts';
 import { LeaseLostError } from '../errors.ts';
+
+/** A worker as the leases name it. */
+export interface WorkerRef {
+  workerId: string;
+  /** `host:port` of its admin server; `undefined` when the table doesn't tell. */
+  address: string | undefined;
+}
 
 /** What the owner of a lease writes along with its next counter. */
 export interface OwnerWrite {
   checkpoint?: Checkpoint;
   childShardIds?: readonly string[];
-  /** Gives the lease up, so that another worker may take it at once. */
-  release?: boolean;
+  /** Gives the lease up: to that worker, or to whoever takes it first. */
+  release?: { to: WorkerRef | undefined };
   /** How the work goes. */
   report?: LeaseReport;
 }
 
-/** Leases and checkpoints of one application (consumer group). */
+/** One reading of the lease table. */
+export interface GroupReading {
+  leases: Lease[];
+  /** The workers that hold nothing and said that they are there. */
+  idle: WorkerPresence[];
+}
+
+/** Leases and checkpoints of one application (consumer group), and its workers that hold none. */
 export interface LeaseStore {
-  /** All leases; rows of other kinds are passed over. */
-  list(): Promise<Lease[]>;
+  /** The whole table; rows of other kinds are passed over. */
+  read(): Promise<GroupReading>;
   /** Adds a lease unless there is one. @returns whether it was added. */
   create(lease: Lease): Promise<boolean>;
   /**
    * Makes `worker` the owner if the lease still is as `seen`.
    * @returns the lease as it stands now, or `undefined` when another worker was quicker.
    */
-  take(seen: Lease, worker: string): Promise<Lease | undefined>;
+  take(seen: Lease, worker: WorkerRef): Promise<Lease | undefined>;
   /**
    * A write of the owner: raises the counter, which renews the lease, and sets what `write` says.
    * @returns the lease as it stands now.
    * @throws LeaseLostError when `held.leaseOwner` no longer owns it: nothing was written then.
    */
   update(held: Lease, write: OwnerWrite): Promise<Lease>;
+  /** Takes the owner out of a lease that nobody touched since `given` was written, else does nothing. */
+  revoke(given: Lease): Promise<void>;
+  /** Deletes the lease if it still is as `seen`, else does nothing. */
+  remove(seen: Lease): Promise<void>;
+  /** Writes that a worker is there that holds nothing. */
+  announce(presence: WorkerPresence): Promise<void>;
+  /** Deletes such a row; given `seenAt`, only if it didn't move since. */
+  withdraw(workerId: string, seenAt?: number): Promise<void>;
 }
 
 /** Leases in a DynamoDB table with the row layout of KCL 3. Each write is conditional on owner and counter. */
@@ -56,20 +81,22 @@ export class DynamoDBLeaseStore implements LeaseStore {
     this.#table = table;
   }
 
-  async list(): Promise<Lease[]> {
-    const leases: Lease[] = [];
+  async read(): Promise<GroupReading> {
+    const reading: GroupReading = { leases: [], idle: [] };
     const pages = paginateScan({ client: this.#client }, { TableName: this.#table, ConsistentRead: true });
     for await (const page of pages) {
       for (const row of page.Items ?? []) {
         const lease = fromRow(row);
-        if (lease) leases.push(lease);
+        const worker = lease ? undefined : fromWorkerRow(row);
+        if (lease) reading.leases.push(lease);
+        else if (worker) reading.idle.push(worker);
       }
     }
-    return leases;
+    return reading;
   }
 
   async create(lease: Lease): Promise<boolean> {
-    try {
+    return this.#unlessMoved(async () => {
       await this.#client.send(
         new PutItemCommand({
           TableName: this.#table,
@@ -77,119 +104,114 @@ export class DynamoDBLeaseStore implements LeaseStore {
           ConditionExpression: 'attribute_not_exists(leaseKey)',
         }),
       );
+    });
+  }
+
+  async take(seen: Lease, worker: WorkerRef): Promise<Lease | undefined> {
+    const switched = seen.leaseOwner !== undefined && seen.leaseOwner !== worker.workerId;
+    const next: Lease = {
+      ...seen,
+      leaseOwner: worker.workerId,
+      leaseCounter: seen.leaseCounter + 1,
+      ownerSwitchesSinceCheckpoint: seen.ownerSwitchesSinceCheckpoint + (switched ? 1 : 0),
+      workerAddress: worker.address,
+      tenure: randomBytes(6).toString('base64url'),
+    };
+    const write = new ItemUpdate()
+      .set('leaseOwner', { S: worker.workerId })
+      .set('leaseCounter', { N: String(next.leaseCounter) })
+      .set('ownerSwitchesSinceCheckpoint', { N: String(next.ownerSwitchesSinceCheckpoint) })
+      .set('weirWorkerAddress', worker.address === undefined ? undefined : { S: worker.address })
+      .set('weirTenure', { S: next.tenure ?? '' })
+      // KCL's mark of a handoff under way: a fresh assignment ends it, there as here.
+      .set('checkpointOwner', undefined);
+    if (await this.#unlessMoved(() => this.#update(seen, write))) return next;
+    // Our own write whose answer was lost and which the client sent again? Then the lease is ours.
+    const now = await this.#get(seen.leaseKey);
+    return now?.tenure === next.tenure ? now : undefined;
+  }
+
+  async update(held: Lease, write: OwnerWrite): Promise<Lease> {
+    const next = applyWrite(held, write);
+    if (await this.#unlessMoved(() => this.#update(held, ownerUpdate(next, write)))) return next;
+    // The counter is not what we left. While the row has our tenure, only we can have moved it, by a write whose
+    // answer was lost. Then write again on top of it: the write is absolute, so twice does no harm.
+    const row = await this.#get(held.leaseKey);
+    const given =
+      write.release && row?.leaseOwner === write.release.to?.workerId && row?.tenure === undefined;
+    if (row && given && row.leaseCounter === next.leaseCounter) return next;
+    if (row?.leaseOwner !== held.leaseOwner || row?.tenure !== held.tenure) {
+      throw new LeaseLostError(held.leaseKey, row?.leaseOwner);
+    }
+    const current = { ...held, leaseCounter: row?.leaseCounter ?? held.leaseCounter };
+    const again = applyWrite(current, write);
+    if (await this.#unlessMoved(() => this.#update(current, ownerUpdate(again, write)))) return again;
+    throw new LeaseLostError(held.leaseKey, undefined);
+  }
+
+  async revoke(given: Lease): Promise<void> {
+    const write = { release: { to: undefined } };
+    await this.#unlessMoved(() => this.#update(given, ownerUpdate(applyWrite(given, write), write)));
+  }
+
+  async remove(seen: Lease): Promise<void> {
+    await this.#unlessMoved(async () => {
+      const { expression, values } = unmoved(seen);
+      await this.#client.send(
+        new DeleteItemCommand({
+          TableName: this.#table,
+          Key: { leaseKey: { S: seen.leaseKey } },
+          ConditionExpression: expression,
+          ExpressionAttributeValues: values,
+        }),
+      );
+    });
+  }
+
+  async announce(presence: WorkerPresence): Promise<void> {
+    await this.#client.send(new PutItemCommand({ TableName: this.#table, Item: toWorkerRow(presence) }));
+  }
+
+  async withdraw(workerId: string, seenAt?: number): Promise<void> {
+    await this.#unlessMoved(async () => {
+      await this.#client.send(
+        new DeleteItemCommand({
+          TableName: this.#table,
+          Key: { leaseKey: { S: workerId } },
+          ...(seenAt === undefined
+            ? {}
+            : {
+                ConditionExpression: 'weirReportedAt = :seenAt',
+                ExpressionAttributeValues: { ':seenAt': { N: String(seenAt) } },
+              }),
+        }),
+      );
+    });
+  }
+
+  /** Updates the row if its owner and counter are those of `expected`. */
+  async #update(expected: Lease, update: ItemUpdate): Promise<void> {
+    const condition = unmoved(expected);
+    await this.#client.send(
+      new UpdateItemCommand({
+        TableName: this.#table,
+        Key: { leaseKey: { S: expected.leaseKey } },
+        UpdateExpression: update.expression,
+        ConditionExpression: condition.expression,
+        ExpressionAttributeValues: { ...update.values, ...condition.values },
+      }),
+    );
+  }
+
+  /** @returns false when the condition of the write did not hold. */
+  async #unlessMoved(write: () => Promise<void>): Promise<boolean> {
+    try {
+      await write();
       return true;
     } catch (error) {
       if (error instanceof ConditionalCheckFailedException) return false;
       throw error;
     }
-  }
-
-  async take(seen: Lease, worker: string): Promise<Lease | undefined> {
-    const switched = seen.leaseOwner !== undefined && seen.leaseOwner !== worker;
-    const next: Lease = {
-      ...seen,
-      leaseOwner: worker,
-      leaseCounter: seen.leaseCounter + 1,
-      ownerSwitchesSinceCheckpoint: seen.ownerSwitchesSinceCheckpoint + (switched ? 1 : 0),
-    };
-    try {
-      await this.#conditionalUpdate(
-        seen,
-        'SET leaseOwner = :owner, leaseCounter = :next, ownerSwitchesSinceCheckpoint = :switches',
-        {
-          ':owner': { S: worker },
-          ':next': { N: String(next.leaseCounter) },
-          ':switches': { N: String(next.ownerSwitchesSinceCheckpoint) },
-        },
-      );
-      return next;
-    } catch (error) {
-      if (!(error instanceof ConditionalCheckFailedException)) throw error;
-      // Our own write whose answer was lost and which the client sent again? Then the lease is ours.
-      const now = await this.#get(seen.leaseKey);
-      return now?.leaseOwner === worker ? now : undefined;
-    }
-  }
-
-  async update(held: Lease, write: OwnerWrite): Promise<Lease> {
-    const next = applyWrite(held, write);
-    try {
-      await this.#writeAsOwner(held, next, write);
-      return next;
-    } catch (error) {
-      if (!(error instanceof ConditionalCheckFailedException)) throw error;
-      return this.#reconcile(held, write);
-    }
-  }
-
-  /**
-   * The counter is not what we left. While the row names us as owner, only we can have moved it: by a write whose
-   * answer was lost. Then write again on top of it; the write is absolute, so twice does no harm.
-   */
-  async #reconcile(held: Lease, write: OwnerWrite): Promise<Lease> {
-    const row = await this.#get(held.leaseKey);
-    if (write.release && row && row.leaseOwner === undefined && row.leaseCounter === held.leaseCounter + 1) {
-      return applyWrite(held, write);
-    }
-    if (!row || row.leaseOwner !== held.leaseOwner) throw new LeaseLostError(held.leaseKey, row?.leaseOwner);
-    const current = { ...held, leaseCounter: row.leaseCounter };
-    const next = applyWrite(current, write);
-    try {
-      await this.#writeAsOwner(current, next, write);
-      return next;
-    } catch (error) {
-      if (error instanceof ConditionalCheckFailedException)
-        throw new LeaseLostError(held.leaseKey, undefined);
-      throw error;
-    }
-  }
-
-  async #writeAsOwner(held: Lease, next: Lease, write: OwnerWrite): Promise<void> {
-    const sets = ['leaseCounter = :next'];
-    const values: Row = { ':next': { N: String(next.leaseCounter) } };
-    if (write.checkpoint) {
-      sets.push(
-        'checkpoint = :checkpoint',
-        'checkpointSubSequenceNumber = :sub',
-        'ownerSwitchesSinceCheckpoint = :zero',
-      );
-      values[':checkpoint'] = { S: write.checkpoint.sequenceNumber };
-      values[':sub'] = { N: String(write.checkpoint.subSequenceNumber) };
-      values[':zero'] = { N: '0' };
-    }
-    if (write.childShardIds && write.childShardIds.length > 0) {
-      sets.push('childShardIds = :children');
-      values[':children'] = { SS: [...write.childShardIds] };
-    }
-    const removes = write.release ? ['leaseOwner'] : [];
-    if (write.report) {
-      const { values: reported, absent } = reportAttributes(write.report);
-      for (const [attribute, value] of Object.entries(reported)) {
-        sets.push(`${attribute} = :${attribute}`);
-        values[`:${attribute}`] = value;
-      }
-      removes.push(...absent);
-    }
-    const remove = removes.length > 0 ? ` REMOVE ${removes.join(', ')}` : '';
-    await this.#conditionalUpdate(held, `SET ${sets.join(', ')}${remove}`, values);
-  }
-
-  /** Updates the row if its owner and counter are those of `expected`. */
-  async #conditionalUpdate(expected: Lease, update: string, values: Row): Promise<void> {
-    const owner = expected.leaseOwner;
-    await this.#client.send(
-      new UpdateItemCommand({
-        TableName: this.#table,
-        Key: { leaseKey: { S: expected.leaseKey } },
-        UpdateExpression: update,
-        ConditionExpression: `leaseCounter = :counter AND ${owner === undefined ? 'attribute_not_exists(leaseOwner)' : 'leaseOwner = :expectedOwner'}`,
-        ExpressionAttributeValues: {
-          ...values,
-          ':counter': { N: String(expected.leaseCounter) },
-          ...(owner === undefined ? {} : { ':expectedOwner': { S: owner } }),
-        },
-      }),
-    );
   }
 
   async #get(leaseKey: string): Promise<Lease | undefined> {
@@ -204,14 +226,84 @@ export class DynamoDBLeaseStore implements LeaseStore {
   }
 }
 
+/** The condition that nobody wrote to a lease since it was `seen`. */
+function unmoved(seen: Lease): { expression: string; values: Row } {
+  const owner = seen.leaseOwner;
+  const counter = { ':counter': { N: String(seen.leaseCounter) } };
+  return owner === undefined
+    ? { expression: 'leaseCounter = :counter AND attribute_not_exists(leaseOwner)', values: counter }
+    : {
+        expression: 'leaseCounter = :counter AND leaseOwner = :expected',
+        values: { ...counter, ':expected': { S: owner } },
+      };
+}
+
 /** The lease after an owner's write: what the table then holds. */
 function applyWrite(held: Lease, write: OwnerWrite): Lease {
+  const { checkpoint, childShardIds, report, release } = write;
   return {
     ...held,
     leaseCounter: held.leaseCounter + 1,
-    leaseOwner: write.release ? undefined : held.leaseOwner,
-    ...(write.checkpoint ? { checkpoint: write.checkpoint, ownerSwitchesSinceCheckpoint: 0 } : {}),
-    ...(write.childShardIds ? { childShardIds: write.childShardIds } : {}),
-    ...(write.report ? { report: write.report } : {}),
+    ...(checkpoint ? { checkpoint, ownerSwitchesSinceCheckpoint: 0 } : {}),
+    ...(childShardIds ? { childShardIds } : {}),
+    ...(report ? { report } : {}),
+    ...(release
+      ? { leaseOwner: release.to?.workerId, workerAddress: release.to?.address, tenure: undefined }
+      : {}),
   };
+}
+
+/** The update that makes the row `next`. */
+function ownerUpdate(next: Lease, { checkpoint, childShardIds, report, release }: OwnerWrite): ItemUpdate {
+  const update = new ItemUpdate().set('leaseCounter', { N: String(next.leaseCounter) });
+  if (checkpoint) {
+    update
+      .set('checkpoint', { S: checkpoint.sequenceNumber })
+      .set('checkpointSubSequenceNumber', { N: String(checkpoint.subSequenceNumber) })
+      .set('ownerSwitchesSinceCheckpoint', { N: '0' });
+    // What a KCL application had prepared is overtaken, as by a checkpoint of its own.
+    for (const pending of [
+      'pendingCheckpoint',
+      'pendingCheckpointSubSequenceNumber',
+      'pendingCheckpointState',
+    ]) {
+      update.set(pending, undefined);
+    }
+  }
+  if (childShardIds && childShardIds.length > 0) update.set('childShardIds', { SS: [...childShardIds] });
+  if (report) {
+    const { values, absent } = reportAttributes(report);
+    for (const [attribute, value] of Object.entries(values)) update.set(attribute, value);
+    for (const attribute of absent) update.set(attribute, undefined);
+  }
+  if (release) {
+    const { to } = release;
+    update
+      .set('leaseOwner', to && { S: to.workerId })
+      .set('weirWorkerAddress', to?.address === undefined ? undefined : { S: to.address })
+      .set('weirTenure', undefined);
+  }
+  return update;
+}
+
+/** Gathers the attributes of one UpdateItem call. */
+class ItemUpdate {
+  readonly values: Row = {};
+  readonly #sets: string[] = [];
+  readonly #removes: string[] = [];
+
+  /** Sets an attribute, or removes it when there is no value. */
+  set(attribute: string, value: Row[string] | undefined): this {
+    if (value === undefined) this.#removes.push(attribute);
+    else {
+      this.#sets.push(`${attribute} = :${attribute}`);
+      this.values[`:${attribute}`] = value;
+    }
+    return this;
+  }
+
+  get expression(): string {
+    const remove = this.#removes.length > 0 ? ` REMOVE ${this.#removes.join(', ')}` : '';
+    return `SET ${this.#sets.join(', ')}${remove}`;
+  }
 }

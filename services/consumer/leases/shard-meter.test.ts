@@ -7,7 +7,7 @@ const EPOCH = 1_795_000_000_000;
 function setUp() {
   let at = 0;
   const clock: Clock = { now: () => EPOCH + at, monotonic: () => at, sleep: async () => {} };
-  const meter = new ShardMeter(clock, 10_000, '10.0.0.1:9090');
+  const meter = new ShardMeter(clock, 10_000);
   const advance = (ms: number) => {
     at += ms;
   };
@@ -30,7 +30,6 @@ describe('ShardMeter', () => {
       bytesPerSecond: 40_000,
       busyShare: 0.25,
       lastArrivalAt: EPOCH - 50,
-      workerAddress: '10.0.0.1:9090',
     });
     advance(2_000);
     const second = meter.read(); // the first failed to be written: nothing of it is lost

@@ -22,7 +22,6 @@ interface Totals {
 export class ShardMeter {
   readonly #clock: Clock;
   readonly #staleAfterMs: number;
-  readonly #workerAddress: string | undefined;
   #records = 0;
   #bytes = 0;
   #busyMs = 0;
@@ -35,10 +34,9 @@ export class ShardMeter {
   #reported: Totals;
 
   /** @param staleAfterMs without a read for that long, how far behind the shard is counts as unknown. */
-  constructor(clock: Clock, staleAfterMs: number, workerAddress: string | undefined) {
+  constructor(clock: Clock, staleAfterMs: number) {
     this.#clock = clock;
     this.#staleAfterMs = staleAfterMs;
-    this.#workerAddress = workerAddress;
     this.#reported = { at: clock.monotonic(), records: 0, bytes: 0, busyMs: 0 };
   }
 
@@ -97,7 +95,6 @@ export class ShardMeter {
         bytesPerSecond: perSecond(totals.bytes, last.bytes),
         busyShare: Math.min(1, round((busyMs - last.busyMs) / elapsedMs)),
         lastArrivalAt: this.#lastArrivalAt,
-        workerAddress: this.#workerAddress,
       },
     };
   }

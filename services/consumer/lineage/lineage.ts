@@ -74,6 +74,8 @@ function newLease(shard: ShardInfo, checkpoint: Sentinel, now: number): Lease {
     childShardIds: [],
     hashKeyRange: shard.hashKeyRange,
     startedAt: checkpoint === 'LATEST' ? now : undefined,
+    workerAddress: undefined,
+    tenure: undefined,
     report: undefined,
   };
 }
@@ -94,6 +96,34 @@ export function startable(leases: readonly Lease[]): Lease[] {
         return parent === undefined || isFinished(parent);
       }),
   );
+}
+
+/**
+ * The finished leases whose rows have done their work, as KCL's lease cleanup judges it: each shard that took over has
+ * a lease and is past its beginning, so nobody needs this row to know where it begins. Oldest first: a row stays while
+ * one of its parents' does, since that one waits for it to be seen.
+ *
+ * @param shards all that ListShards returned; tells children that the row doesn't.
+ */
+export function removable(shards: readonly ShardInfo[], leases: readonly Lease[]): Lease[] {
+  const leased = new Map(leases.map((lease) => [lease.leaseKey, lease]));
+  const listed = new Set(shards.map(({ shardId }) => shardId));
+  const children = new Map(leases.map(({ leaseKey, childShardIds }) => [leaseKey, new Set(childShardIds)]));
+  for (const { shardId, parentShardIds } of shards) {
+    for (const parent of parentShardIds) children.get(parent)?.add(shardId);
+  }
+  return leases.filter((lease) => {
+    if (!isFinished(lease) || lease.parentShardIds.some((id) => leased.has(id))) return false;
+    const heirs = [...(children.get(lease.leaseKey) ?? [])];
+    // Without heirs: an end that nobody can tell the reason of. It goes when retention has removed the shard.
+    if (heirs.length === 0) return !listed.has(lease.leaseKey);
+    return heirs.every((id) => hasBegun(leased.get(id)));
+  });
+}
+
+/** True when records of the shard were done with. */
+function hasBegun(lease: Lease | undefined): boolean {
+  return lease !== undefined && (isFinished(lease) || /^\d+$/.test(lease.checkpoint.sequenceNumber));
 }
 
 /** Where reading goes on. There is no `LATEST`: asked for again after a failure, it would skip records. */

@@ -67,6 +67,8 @@ async function lease(shard: number, change: Partial<Lease> = {}, more: Row = {})
     childShardIds: [],
     hashKeyRange: info.hashKeyRange,
     startedAt: undefined,
+    workerAddress: undefined,
+    tenure: undefined,
     report: undefined,
     ...change,
   });
@@ -92,7 +94,6 @@ const report = (change: object = {}) => ({
   bytesPerSecond: 30_000,
   busyShare: 0.4,
   lastArrivalAt: undefined,
-  workerAddress: undefined,
   ...change,
 });
 

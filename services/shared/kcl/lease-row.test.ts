@@ -18,7 +18,6 @@ const REPORT = {
   bytesPerSecond: 190_000,
   busyShare: 0.25,
   lastArrivalAt: 1_795_486_301_500,
-  workerAddress: '[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:9090',
 };
 
 /** Size of an item as DynamoDB counts it, from above: names, text and sets in UTF-8, 21 bytes a number. */
@@ -68,6 +67,8 @@ describe('lease rows', () => {
       childShardIds: ['shardId-000000000004'],
       hashKeyRange: undefined,
       startedAt: 1_795_486_231_778,
+      workerAddress: undefined,
+      tenure: undefined,
       report: undefined,
     };
     expect(Object.keys(toRow(lease))).not.toContain('leaseOwner');
@@ -86,6 +87,8 @@ describe('lease rows', () => {
         ...lease,
         leaseOwner: `a-long-deployment-name-7d4f9c6b5d-abcde-01890a5d-ac96-774b-bcce-000000000000`,
         startedAt: 1_795_486_231_778,
+        workerAddress: '[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:9090',
+        tenure: 'k3f9x0qa',
         report: REPORT,
       });
       expect(ours).toMatchObject({
@@ -97,6 +100,7 @@ describe('lease rows', () => {
         weirBusyShare: { N: '0.25' },
         weirLastArrivalAt: { N: '1795486301500' },
         weirWorkerAddress: { S: '[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:9090' },
+        weirTenure: { S: 'k3f9x0qa' },
       });
       expect(fromRow(ours)?.report).toEqual(REPORT);
       expect(bytesOf(ours)).toBeLessThan(1_024);

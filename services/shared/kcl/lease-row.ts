@@ -22,6 +22,13 @@ export interface Lease {
    * first checkpoint would else start at a later `LATEST` and skip what came between.
    */
   startedAt: number | undefined;
+  /** Ours too: `host:port` of the owner's admin server. */
+  workerAddress: string | undefined;
+  /**
+   * Ours too: a random word for one worker's one time of holding the lease. A write of ours whose answer was lost is
+   * known by it from a write of an earlier time of holding, whatever happened to the lease in between.
+   */
+  tenure: string | undefined;
   /** Ours too: what the owner told with its last renewals. `undefined` in a table that only KCL wrote. */
   report: LeaseReport | undefined;
 }
@@ -43,8 +50,6 @@ export interface LeaseReport {
   busyShare: number;
   /** When the last record done with arrived in the stream, in ms since the epoch; `undefined` before the first. */
   lastArrivalAt: number | undefined;
-  /** `host:port` of the owner's admin server. */
-  workerAddress: string | undefined;
 }
 
 /** Attribute of each field of a report. KCL leaves attributes alone that it doesn't know. */
@@ -56,7 +61,6 @@ const REPORT_NUMBERS = {
   busyShare: 'weirBusyShare',
   lastArrivalAt: 'weirLastArrivalAt',
 } as const;
-const WORKER_ADDRESS = 'weirWorkerAddress';
 
 /** A report as attributes of a lease row: the ones with their values, and the names of those without one. */
 export function reportAttributes(report: LeaseReport): { values: Row; absent: string[] } {
@@ -67,8 +71,6 @@ export function reportAttributes(report: LeaseReport): { values: Row; absent: st
     if (value === undefined) absent.push(attribute);
     else values[attribute] = { N: String(value) };
   }
-  if (report.workerAddress === undefined) absent.push(WORKER_ADDRESS);
-  else values[WORKER_ADDRESS] = { S: report.workerAddress };
   return { values, absent };
 }
 
@@ -86,7 +88,6 @@ function reportOf(row: Row): LeaseReport | undefined {
     bytesPerSecond: number('bytesPerSecond') ?? 0,
     busyShare: number('busyShare') ?? 0,
     lastArrivalAt: number('lastArrivalAt'),
-    workerAddress: row[WORKER_ADDRESS]?.S,
   };
 }
 
@@ -112,6 +113,8 @@ export function toRow(lease: Lease): Row {
         }
       : {}),
     ...(lease.startedAt === undefined ? {} : { weirStartedAt: { N: String(lease.startedAt) } }),
+    ...(lease.workerAddress === undefined ? {} : { weirWorkerAddress: { S: lease.workerAddress } }),
+    ...(lease.tenure === undefined ? {} : { weirTenure: { S: lease.tenure } }),
     ...(lease.report ? reportAttributes(lease.report).values : {}),
   };
 }
@@ -141,6 +144,8 @@ export function fromRow(row: Row): Lease | undefined {
     childShardIds: row.childShardIds?.SS ?? [],
     hashKeyRange: starting === undefined || ending === undefined ? undefined : { starting, ending },
     startedAt: row.weirStartedAt?.N === undefined ? undefined : Number(row.weirStartedAt.N),
+    workerAddress: row.weirWorkerAddress?.S,
+    tenure: row.weirTenure?.S,
     report: reportOf(row),
   };
 }

@@ -1,0 +1,104 @@
+import type { Lease } from '../../shared/kcl/lease-row.ts';
+import type { WorkerPresence } from '../../shared/kcl/worker-row.ts';
+import type { GroupReading, WorkerRef } from './lease-store.ts';
+
+/** Lease times after which the row of a worker that says nothing any more is litter. */
+const FORGET_AFTER_LEASES = 6;
+
+/** A worker that is there, as far as the table tells. */
+export interface Member extends WorkerRef {
+  /**
+   * True once this observer saw it do something. One that died shortly before this process started looks alive for a
+   * lease's time: nothing may be given to it.
+   */
+  proven: boolean;
+  /** It is stopping: nothing may be given to it, and what it has is going to leave it. */
+  leaving: boolean;
+}
+
+/** What a worker makes of one reading of the table. */
+export interface GroupState {
+  leases: readonly Lease[];
+  /** The leases that nobody holds, or whose owner stopped renewing. */
+  free: ReadonlySet<Lease>;
+  /** Those of them that have been free for so long that whoever they were due to didn't come. */
+  leftOver: ReadonlySet<Lease>;
+  /** The workers that renew a lease or say that they are there, by id. */
+  members: ReadonlyMap<string, Member>;
+  /** Rows of workers that are gone. */
+  forgotten: readonly WorkerPresence[];
+}
+
+interface Seen {
+  version: string;
+  /** Monotonic ms since when the version stands. */
+  since: number;
+  /** True when the row came or moved after this observer's first reading. */
+  moved: boolean;
+}
+
+/**
+ * Tells who is alive and which leases have expired, by this process's own monotonic clock: a lease is expired when its
+ * counter stood still for a lease's time since this observer first saw it there. Wall clocks of workers are never
+ * compared, so their skew can't cost a live owner its lease.
+ */
+export class GroupView {
+  readonly #durationMs: number;
+  readonly #leftOverAfterMs: number;
+  #seen: ReadonlyMap<string, Seen> = new Map();
+  #readBefore = false;
+
+  /** @param leftOverAfterMs how long a free lease is left to the worker that it is due to. */
+  constructor(durationMs: number, leftOverAfterMs: number) {
+    this.#durationMs = durationMs;
+    this.#leftOverAfterMs = leftOverAfterMs;
+  }
+
+  /**
+   * Takes in a full reading of the table.
+   *
+   * @param now monotonic ms, taken before the reading began.
+   */
+  observe({ leases, idle }: GroupReading, now: number): GroupState {
+    const next = new Map<string, Seen>();
+    const look = (key: string, version: string): Seen => {
+      const last = this.#seen.get(key);
+      const same = last?.version === version;
+      const seen = same ? last : { version, since: now, moved: this.#readBefore };
+      next.set(key, seen);
+      return seen;
+    };
+    const free = new Set<Lease>();
+    const leftOver = new Set<Lease>();
+    const members = new Map<string, Member>();
+    const meet = ({ workerId, address, proven, leaving }: Member): void => {
+      const known = members.get(workerId);
+      members.set(workerId, {
+        workerId,
+        address: known?.address ?? address,
+        proven: proven || (known?.proven ?? false),
+        leaving: leaving || (known?.leaving ?? false),
+      });
+    };
+    for (const lease of leases) {
+      const { leaseKey, leaseCounter, leaseOwner, tenure } = lease;
+      const { since, moved } = look(`lease ${leaseKey}`, `${leaseCounter} ${leaseOwner ?? ''}`);
+      const freeForMs = now - since - (leaseOwner === undefined ? 0 : this.#durationMs);
+      if (freeForMs >= 0) free.add(lease);
+      if (freeForMs >= this.#leftOverAfterMs) leftOver.add(lease);
+      if (leaseOwner === undefined || freeForMs >= 0) continue;
+      // Without a tenure, another worker has just written that one's name here: no sign of life yet.
+      const proven = moved && tenure !== undefined;
+      meet({ workerId: leaseOwner, address: lease.workerAddress, proven, leaving: false });
+    }
+    const forgotten: WorkerPresence[] = [];
+    for (const worker of idle) {
+      const { since, moved } = look(`worker ${worker.workerId}`, String(worker.seenAt));
+      if (now - since < this.#durationMs) meet({ ...worker, proven: moved });
+      else if (now - since >= this.#durationMs * FORGET_AFTER_LEASES) forgotten.push(worker);
+    }
+    this.#seen = next;
+    this.#readBefore = true;
+    return { leases, free, leftOver, members, forgotten };
+  }
+}
