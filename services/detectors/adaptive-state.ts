@@ -24,8 +24,10 @@ export const INTERVAL = 32;
 /** Score that began the rest, and records of the rest that are left. */
 export const PEAK = 40;
 export const REST = 48;
+/** First `timestamp`, ms. */
+export const FIRST_TIME = 56;
 /** A pair for each view: smoothed residual, envelope. */
-export const VIEW = 56;
+export const VIEW = 64;
 export const VIEW_BYTES = 16;
 /** Floats: what each bin adds to the level. */
 export const MEAN = VIEW + VIEWS * VIEW_BYTES;
@@ -43,7 +45,7 @@ export function damage(bytes: Uint8Array): string | undefined {
   const state = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   for (let at = 0; at < COUNT; at += at < MEAN ? 8 : 4) {
     const value = at < MEAN ? state.getFloat64(at, true) : state.getFloat32(at, true);
-    if (!(Math.abs(value) <= (at === LAST_TIME ? Number.MAX_VALUE : MAX_NUMBER))) {
+    if (!(Math.abs(value) <= (at === LAST_TIME || at === FIRST_TIME ? Number.MAX_VALUE : MAX_NUMBER))) {
       return `${value} at byte ${at}`;
     }
     if (value < 0 && NEVER_NEGATIVE.has(at)) return `a negative number at byte ${at}`;

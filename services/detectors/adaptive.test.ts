@@ -119,12 +119,25 @@ describe('adaptive detector', () => {
     const detector = createDetector('adaptive');
     const state = detector.initial();
     const random = generator(8);
-    for (let n = 0; n < 1_000; n++) {
-      detector.score(state, { source: 's', amount: 50 + gauss(random), timestamp: START + n * MINUTE });
-    }
-    const verdict = detector.score(state, { source: 's', amount: 99, timestamp: START + 1_000 * MINUTE });
+    const score = (amount: number, n: number) =>
+      detector.score(state, { source: 's', amount, timestamp: START + n * 5 * MINUTE });
+    for (let n = 0; n < 1_000; n++) score(50 + gauss(random), n);
+    const verdict = score(99, 1_000);
     expect(verdict).toMatchObject({ isAnomaly: true, method: 'adaptive' });
     expect(verdict.explanation).toMatch(/amount 99 .*level \((49|50)/);
+  });
+
+  it('is quiet in the first day, unless the source is dense', () => {
+    const random = generator(9);
+    const rising = Array.from(
+      { length: 288 },
+      (_, n) => 10 - 10 * Math.cos((n / 288) * 2 * Math.PI) + random(),
+    );
+    rising[200] = 500;
+    expect(anomalies(rising)).toEqual([]);
+    const dense = Array.from({ length: 5_000 }, () => 50 + gauss(random));
+    dense[4_000] = 99;
+    expect(anomalies(dense, 1_000)).toContain(4_000);
   });
 
   it.each([{ sensitivity: 2 }, { sensitivity: '0.5' }, { window: 5 }])(

@@ -3,6 +3,7 @@ import {
   COUNT,
   DEVIATION,
   damage,
+  FIRST_TIME,
   INTERVAL,
   LAST_TIME,
   LEVEL,
@@ -21,7 +22,7 @@ import type { Detector } from './detector.ts';
 import { DetectorStateError } from './errors.ts';
 
 export const adaptiveParameters = z.strictObject({
-  /** 0 reports only what leaves every envelope far behind, 1 reports what most records stay below. */
+  /** 0 reports only what leaves nearly every envelope far behind, 1 what comes near the edge of all of them. */
   sensitivity: z.number().min(0).max(1).default(0.5),
 });
 
@@ -30,6 +31,8 @@ const DAY_MS = 86_400_000;
 const MAX_AMOUNT = 1e37;
 /** Records before the first score: their residuals set the envelopes. */
 const WARM_UP = 100;
+/** Nor is there a score in the first day of a source, unless it has had so many records. */
+const WARM_UP_DENSE = 2_000;
 /** The slowest that the level learns, a record: about 1,000 records of memory. */
 const LEVEL_RATE = 0.001;
 /** The slowest that a bin learns, a record, and in a day for sources that fill a bin with more than 12 records. */
@@ -56,6 +59,9 @@ const REST_MAX = 150;
 /** A record in the rest counts in full only when it tops the one that began it by this factor, else damped. */
 const REST_TOPPED = 1.2;
 const REST_DAMPING = 0.25;
+/** An anomaly scores at least this at sensitivity 1, at 0 that and LIMIT_RANGE, at 0.5 it is 1.1. */
+const LEAST_LIMIT = 0.9;
+const LIMIT_RANGE = 0.8;
 /** By records that a bin has seen: a mean of few is itself off by chance, so what differs from it says less. */
 const CONFIDENCE = Float64Array.from({ length: 256 }, (_, seen) => 1 / Math.sqrt(1 + 1 / seen));
 /** Below this a number is zero: arithmetic with denormals is slow. */
@@ -79,6 +85,9 @@ function assess(state: DataView, amount: number, timestamp: number): number {
     state.setFloat64(INTERVAL, interval, true);
   }
   if (Number.isFinite(timestamp)) state.setFloat64(LAST_TIME, timestamp, true);
+  if (records === 1) state.setFloat64(FIRST_TIME, timestamp, true);
+  // Until it has seen a day, a time-of-day profile knows nothing.
+  const young = timestamp - state.getFloat64(FIRST_TIME, true) < DAY_MS;
 
   // The level, and how far amounts are from it. What is far out must not drag them along.
   const level = records === 1 ? x : state.getFloat64(LEVEL, true);
@@ -92,13 +101,14 @@ function assess(state: DataView, amount: number, timestamp: number): number {
   deviation += rate * (Math.abs(taken) - deviation);
   state.setFloat64(DEVIATION, deviation < TINY ? 0 : deviation, true);
   const floor = FLOOR * deviation + ROUNDING * Math.abs(level) + TINY;
-  const growth = warm ? 1 + GROWTH : Number.POSITIVE_INFINITY;
+  let growth = warm ? 1 + GROWTH : Number.POSITIVE_INFINITY;
 
   const dailyRate = Math.max(interval, 1) * (BIN_RATE_A_DAY / DAY_MS);
   const days = timestamp / DAY_MS;
   let time = days - Math.floor(days);
   if (!(time < 1)) time = 0; // a timestamp that is none
   let votes = 0;
+  let most = 0;
   let view = VIEW;
   let first = 0;
   for (let profile = 0; profile < PROFILE_BINS.length; profile++) {
@@ -119,6 +129,13 @@ function assess(state: DataView, amount: number, timestamp: number): number {
     } else if (countBeside > 0) {
       residual = (offset - meanBeside) * (CONFIDENCE[countBeside] as number);
     }
+
+    if (young && profile > 0) {
+      // Until it has seen a day, a time-of-day profile takes what it sees for usual, short of a spike, and has no vote.
+      growth = Number.POSITIVE_INFINITY;
+      if (warm) residual = residual > most ? most : Math.max(residual, -most);
+    }
+    const counted = votes;
 
     // Views: the residual, raw and smoothed, against its envelope.
     let edge = 0;
@@ -141,12 +158,13 @@ function assess(state: DataView, amount: number, timestamp: number): number {
       if (smoothing === 0) {
         // A spike must not stay in the smoothed view for long.
         edge = Math.max(next, floor);
-        const most = SPIKE * edge;
+        most = SPIKE * edge;
         residual = residual > most ? most : Math.max(residual, -most);
       }
       view += VIEW_BYTES;
     }
 
+    if (young && profile > 0) votes = counted;
     // The bin learns; what its envelope doesn't hold must not drag it along.
     const seen = count < 255 ? count + 1 : 255;
     state.setUint8(COUNT + first + bin, seen);
@@ -157,7 +175,8 @@ function assess(state: DataView, amount: number, timestamp: number): number {
     state.setFloat32(MEAN + (first + bin) * 4, Math.abs(learned) < TINY ? 0 : learned, true);
     first += bins;
   }
-  votes /= VIEWS;
+  if (!warm || (young && records < WARM_UP_DENSE)) return 0;
+  votes /= young ? SMOOTHING.length : VIEWS;
 
   // One incident is reported once, or again when it gets worse.
   const left = state.getFloat64(REST, true) - 1;
@@ -169,7 +188,6 @@ function assess(state: DataView, amount: number, timestamp: number): number {
   } else {
     state.setFloat64(REST, Math.max(left, 0), true);
   }
-  if (!warm) return 0;
   return resting ? votes * REST_DAMPING : votes;
 }
 
@@ -189,7 +207,7 @@ export function adaptiveDetector(
   name: string,
   { sensitivity }: z.output<typeof adaptiveParameters>,
 ): Detector<DataView> {
-  const limit = 1.6 - sensitivity;
+  const limit = LEAST_LIMIT + LIMIT_RANGE * (1 - sensitivity) ** 2;
   return {
     name,
     stateVersion: 1,
