@@ -52,7 +52,7 @@ export interface Detector<State = unknown> extends StateKeeper<State> {
 }
 
 /** One event to score with the state of its source. */
-interface Scoring<State = unknown> {
+export interface Scoring<State = unknown> {
   state: State;
   event: ScorableEvent;
 }

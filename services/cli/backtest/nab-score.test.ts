@@ -102,6 +102,7 @@ describe('NAB score', () => {
 
   it('has no score without windows', () => {
     expect(nabScore([series({ 50: 1 }, [])], STANDARD).score).toBeNaN();
+    expect(nabScore([series({ 50: 1 }, [])], STANDARD, 1).score).toBeNaN();
     expect(nabScore([], STANDARD).score).toBeNaN();
   });
 });

@@ -90,7 +90,8 @@ export function nabScore(corpus: readonly ScoredSeries[], profile: NabProfile, t
   const count = new Set(window).size - (window.includes(-1) ? 1 : 0);
   const nothing = -profile.falseNegative * count;
   const everything = profile.truePositive * count;
-  const normal = (raw: number) => (100 * (raw - nothing)) / (everything - nothing);
+  const normal = (raw: number) =>
+    count === 0 ? Number.NaN : (100 * (raw - nothing)) / (everything - nothing);
 
   const order = Uint32Array.from(score.keys()).sort((a, b) => (score[b] ?? 0) - (score[a] ?? 0));
   let raw = nothing;
