@@ -1,10 +1,10 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type KinesisDouble, startKinesisDouble } from '../services/testkit/kinesis-double/kinesis-double.ts';
 import { type ServiceProcess, spawnService } from '../services/testkit/service-process.ts';
 import { eventsOf } from '../services/testkit/stream-events.ts';
 
 const STREAM = 'stream';
-const EVENTS = 400;
+const EVENTS = 300;
 let kinesis: KinesisDouble;
 let producer: ServiceProcess;
 
@@ -16,19 +16,26 @@ async function startProducer(env: Record<string, string> = {}): Promise<void> {
       STREAM_NAME: STREAM,
       AWS_ENDPOINT_URL_KINESIS: kinesis.endpoint,
       PUT_TIMEOUT_MS: '500',
-      EVENT_DEADLINE_MS: '4000',
+      EVENT_DEADLINE_MS: '2500',
       ...env,
     },
   });
 }
 
-beforeEach(async () => {
+async function startKinesis(): Promise<void> {
   kinesis = await startKinesisDouble({ limits: 'none' });
   kinesis.createStream(STREAM, 2);
-});
-afterEach(async () => {
+}
+
+async function stop(): Promise<void> {
   await producer.stop();
   await kinesis.stop();
+}
+
+/** Names the sources of a test, so that several may share a stream. */
+let round = 0;
+beforeEach(() => {
+  round++;
 });
 
 /** Ten clients, each with a source of its own, that wait for each answer and send again what was not taken. */
@@ -40,7 +47,7 @@ async function sendAll(): Promise<Map<string, number>> {
         const response = await fetch(`http://127.0.0.1:${producer.ports.port}/send`, {
           method: 'POST',
           headers: { 'content-type': 'application/json', 'idempotency-key': `${n}` },
-          body: JSON.stringify({ source: `source-${client}`, amount: n }),
+          body: JSON.stringify({ source: `${round}/${client}`, amount: n }),
         });
         const answer = (await response.json()) as { payload: { request_id: string } };
         if (response.status !== 200) continue;
@@ -53,13 +60,13 @@ async function sendAll(): Promise<Map<string, number>> {
   return accepted;
 }
 
-/** The stream as the consumer counts it: the first of each request_id, by source. */
+/** What the test sent, as the consumer counts it: the first of each request_id, by source. */
 function streamed(): { ids: string[]; bySource: Map<string, number[]> } {
   const ids = new Set<string>();
   const bySource = new Map<string, number[]>();
   for (const { event } of kinesis.records(STREAM).flatMap(eventsOf)) {
     const { request_id: id, source, amount } = event;
-    if (ids.has(id)) continue;
+    if (ids.has(id) || !source.startsWith(`${round}/`)) continue;
     ids.add(id);
     bySource.set(source, [...(bySource.get(source) ?? []), amount]);
   }
@@ -69,7 +76,15 @@ function streamed(): { ids: string[]; bySource: Map<string, number[]> } {
 describe.each(['off', 'shard'])(
   'the producer with AGGREGATION=%s, when Kinesis misbehaves',
   (AGGREGATION) => {
-    beforeEach(() => startProducer({ AGGREGATION }));
+    beforeAll(async () => {
+      await startKinesis();
+      await startProducer({ AGGREGATION });
+    });
+    afterEach(() => {
+      kinesis.faults.clear();
+      kinesis.setLimits('none');
+    });
+    afterAll(stop);
 
     it.each<[string, (faults: KinesisDouble['faults']) => void]>([
       ['nothing', () => {}],
@@ -80,7 +95,7 @@ describe.each(['off', 'shard'])(
             operation: 'PutRecords',
             kind: 'partial',
             fails: (index) => index % 2 === 0,
-            times: 30,
+            times: 12,
           }),
       ],
       ['throttled calls', (faults) => faults.next({ operation: 'PutRecords', kind: 'throttle', times: 10 })],
@@ -130,3 +145,25 @@ describe.each(['off', 'shard'])(
     });
   },
 );
+
+describe('the producer', () => {
+  afterEach(stop);
+
+  it('starts while Kinesis is down, says 503 until it is there, and then stores what it accepts, once', async () => {
+    await startKinesis();
+    // Each call of each kind: the probe, ListShards and PutRecords.
+    kinesis.faults.rule(() => ({ kind: 'http-500' }));
+    await startProducer({ EVENT_DEADLINE_MS: '300', PUT_TIMEOUT_MS: '200' });
+    const ready = async () => (await fetch(`http://127.0.0.1:${producer.ports.port}/ready`)).status;
+    expect(await ready()).toBe(503);
+    const sending = sendAll();
+    await expect.poll(() => kinesis.calls.get('PutRecords') ?? 0).toBeGreaterThan(1);
+    expect([await ready(), kinesis.storedCount(STREAM)]).toEqual([503, 0]);
+    kinesis.faults.clear();
+    const accepted = await sending;
+    expect(streamed().ids).toEqual([...accepted.keys()].sort());
+    await expect.poll(ready).toBe(200);
+    // From now on it knows the shards again, and packs by them.
+    await expect.poll(() => kinesis.calls.get('ListShards') ?? 0).toBeGreaterThan(1);
+  });
+});

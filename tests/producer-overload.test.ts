@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SplitShardCommand } from '@aws-sdk/client-kinesis';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createKinesisClient } from '../services/shared/aws.ts';
 import { hashKeyOf } from '../services/shared/kpl/aggregate.ts';
 import { listShards } from '../services/shared/list-shards.ts';
@@ -14,6 +14,7 @@ import { eventsOf } from '../services/testkit/stream-events.ts';
 /** How long each fault lasts; longer by choice, to see that nothing grows. */
 const SECONDS = Number(process.env.FAULT_SECONDS ?? 4);
 const STREAM = 'stream';
+vi.setConfig({ testTimeout: 20_000 + 2_000 * SECONDS });
 const MIB = 1024 * 1024;
 
 const require = createRequire(import.meta.url);

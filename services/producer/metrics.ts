@@ -1,28 +1,14 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { LATENCY_BUCKETS_SECONDS } from '../shared/metrics.ts';
 import { AUTH_FAILURES } from './auth/authenticator.ts';
+import { PROBLEMS } from './http/problems.ts';
 
 export type ProducerMetrics = ReturnType<typeof createProducerMetrics>;
 
-/** What became of a request to store an event: `stored`, or the code of the problem it was answered with. */
-const OUTCOMES = [
-  'stored',
-  'body-invalid',
-  'body-too-large',
-  'media-type-unsupported',
-  'event-invalid',
-  'unauthenticated',
-  'auth-unavailable',
-  'source-forbidden',
-  'idempotency-key-invalid',
-  'idempotency-key-reused',
-  'quota-exceeded',
-  'throttled',
-  'sink-unavailable',
-  'buffer-full',
-  'draining',
-  'internal',
-] as const;
+/** Problems of a path or method: no event came with them. */
+const NOT_OF_EVENTS: readonly string[] = ['not-found', 'method-not-allowed'];
+/** What became of an event: `stored`, or the code of the problem it was answered with. */
+const OUTCOMES = ['stored', ...Object.keys(PROBLEMS).filter((code) => !NOT_OF_EVENTS.includes(code))];
 const CALL_FAILURES = ['throttled', 'unavailable', 'rejected'] as const;
 /** `misrouted`: stored in an aggregate that a reshard sent to another shard than theirs. */
 const RECORD_FAILURES = [...CALL_FAILURES, 'misrouted'] as const;

@@ -1,6 +1,6 @@
 import type { Clock } from '../../shared/clock.ts';
 import { InvalidEventError, type WeirError } from '../../shared/errors.ts';
-import { enrichEvent, type IncomingEvent, parseEvent } from '../../shared/event.ts';
+import { type Enrichment, enrichEvent, type IncomingEvent, parseEvent } from '../../shared/event.ts';
 import { newRequestId, requestIdFromKey } from '../../shared/ids.ts';
 import { encodeRecord } from '../../shared/record.ts';
 import type { Quota } from '../admission/quota.ts';
@@ -113,13 +113,9 @@ export class Ingest {
     index: number,
   ): void {
     this.#takeQuota(client, event.source);
-    const enriched = enrichEvent(event, {
-      ingestion_timestamp: ingestedAt,
-      source_ip: sourceIp,
-      request_id: requestId,
-      ...(traceparent === undefined ? {} : { traceparent }),
-    });
-    const data = encodeRecord(enriched);
+    const added: Enrichment = { ingestion_timestamp: ingestedAt, source_ip: sourceIp, request_id: requestId };
+    if (traceparent !== undefined) added.traceparent = traceparent;
+    const data = encodeRecord(enrichEvent(event, added));
     const { maxEventBytes } = this.#deps;
     if (data.byteLength > maxEventBytes + ENRICHMENT_BYTES) {
       throw new HttpProblem('body-too-large', `an event may have ${maxEventBytes} bytes`);
