@@ -1,5 +1,6 @@
 import { DETECTOR_NAMES, type DetectorParameters, parseDetectorParameters } from '../detectors/registry.ts';
-import { commonEnv, decimal, type EnvShape, integer, parsed, text } from '../shared/config.ts';
+import { commonEnv, decimal, type EnvShape, integer, oneOf, parsed, text } from '../shared/config.ts';
+import { FETCH_MODES } from './fetch/sources.ts';
 import type { StartingPosition } from './lineage/lineage.ts';
 
 const table = (description: string, name: string) =>
@@ -43,7 +44,42 @@ export const consumerEnv = {
     default: 10_000,
     min: 300,
   }),
-  POLL_INTERVAL_MS: integer('Pause between reads of a shard once caught up.', { default: 250, min: 200 }),
+  FETCH: oneOf(
+    'How shards are read. `polling`: by GetRecords, within the 5 calls a second that all readers of a shard share. `fanout`: pushed by SubscribeToShard to a registered consumer, which AWS bills. `auto`: as `fanout`, or by polling where that is not permitted or not there.',
+    FETCH_MODES,
+    'polling',
+  ),
+  POLL_INTERVAL_MS: integer(
+    'Pause between reads of a shard where nothing comes; a shard that has records is read up to 3 times a second, one that is behind up to 5 times.',
+    { default: 1_000, min: 200, max: 60_000 },
+  ),
+  PREFETCH_BYTES: integer(
+    'Records that are read ahead of their processing, all shards together; each shard may have one batch (10 MiB at most) whatever this says.',
+    { default: 16_777_216 },
+  ),
+  FANOUT_CONSUMER: parsed<string>(
+    'Registered consumer of enhanced fan-out, by name or ARN; left out, it has the name of `LEASE_TABLE`. Applications must not share one: they would take the shards from each other.',
+    {
+      default: '',
+      accepts: 'name of 1-128 letters, digits, `_`, `.` or `-`, or an ARN',
+      parse: (value) => (/^(arn:[\w:/.-]{1,2040}|[\w.-]{0,128})$/.test(value) ? value : undefined),
+    },
+  ),
+  FANOUT_REGISTER: oneOf(
+    'Whether `FANOUT_CONSUMER` is registered when it is not. It is never deregistered.',
+    ['true', 'false'],
+    'true',
+  ),
+  CORRUPT_AGGREGATES: oneOf(
+    'What becomes of a record that begins as a KPL aggregate and is none. `quarantine`: a dead letter, whole. `accept`: it is taken for a plain record, as in KCL.',
+    ['quarantine', 'accept'],
+    'quarantine',
+  ),
+  STRAY_RECORDS: oneOf(
+    "What becomes of a user record of an aggregate whose hash key is not its shard's. `accept`: it is processed. `quarantine`: it becomes a dead letter.",
+    ['accept', 'quarantine'],
+    'accept',
+  ),
   CHECKPOINT_INTERVAL_MS: integer('Least time between two checkpoints of a shard.', { default: 1_000 }),
   WRITE_CONCURRENCY: integer('BatchWriteItem calls in flight at once.', { default: 16, min: 1, max: 64 }),
   LIVENESS_TIMEOUT_MS: integer('Time without progress after which a loop counts as stuck.', {

@@ -7,7 +7,7 @@ import { listShards } from '../shared/list-shards.ts';
 import { close, listen, reachableAddress } from '../shared/server.ts';
 import { runService } from '../shared/service.ts';
 import { consumerEnv } from './config.ts';
-import { PollingReader } from './fetch/polling-reader.ts';
+import { createReaders } from './fetch/readers.ts';
 import { DynamoDBLeaseStore } from './leases/lease-store.ts';
 import { POKE_PATH, poke } from './leases/poke.ts';
 import { readFrom } from './lineage/lineage.ts';
@@ -37,15 +37,7 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
     log,
     metrics,
   });
-  const reader = {
-    client: kinesis,
-    stream,
-    pollIntervalMs: config.POLL_INTERVAL_MS,
-    clock,
-    random,
-    log,
-    metrics,
-  };
+  const readers = createReaders(config, kinesis, { clock, random, log, metrics });
   let worker: Worker | undefined;
   const admin = createAdminServer({
     registry,
@@ -73,8 +65,7 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
     startingPosition,
     leaseDurationMs: config.LEASE_DURATION_MS,
     shard: {
-      createReader: (held) =>
-        new PollingReader(reader, held.shardId, readFrom(held.lease, startingPosition, clock.now())),
+      createReader: ({ lease }) => readers.open(lease, readFrom(lease, startingPosition, clock.now())),
       openProcessor: () => ({
         process: (records, signal, tick) => pipeline.process(records, signal, tick),
         flush: async () => {},
@@ -93,6 +84,7 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
   shutdown.add('worker', () => member.stop(config.SHUTDOWN_TIMEOUT_MS * GRACE_SHARE));
   shutdown.add('admin server', () => close(admin));
   shutdown.add('AWS clients', async () => {
+    readers.close();
     kinesis.destroy();
     dynamodb.destroy();
     closePipeline();

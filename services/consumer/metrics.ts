@@ -29,7 +29,7 @@ export function createConsumerMetrics(registry: Registry) {
     }),
     batchRecords: new Histogram({
       name: 'weir_consumer_batch_records',
-      help: 'Records a GetRecords call returned.',
+      help: 'Kinesis records that came at once, by a GetRecords call or in an event of a subscription.',
       buckets: [0, 1, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000],
       registers,
     }),
@@ -87,7 +87,8 @@ export function createConsumerMetrics(registry: Registry) {
   };
   for (const outcome of ['stored', 'dead_letter']) metrics.records.inc({ outcome }, 0);
   for (const reason of ['unprocessed', 'throttled', 'error']) metrics.writeRetries.inc({ reason }, 0);
-  for (const reason of ['throttled', 'expired-iterator', 'error']) metrics.fetchErrors.inc({ reason }, 0);
+  for (const reason of ['throttled', 'expired-iterator', 'in-use', 'stalled', 'error'])
+    metrics.fetchErrors.inc({ reason }, 0);
   for (const event of LEASE_EVENTS) metrics.leaseEvents.inc({ event }, 0);
   for (const outcome of ['heard', 'unheard']) metrics.pokes.inc({ outcome }, 0);
   return metrics;

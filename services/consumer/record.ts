@@ -8,6 +8,8 @@ export interface StreamRecord {
   data: Uint8Array;
   /** When Kinesis took it, in ms since the epoch. */
   arrivedAt: number;
+  /** Set on what was already refused when it was taken apart: it is no event, and becomes a dead letter. */
+  refused?: { reason: string; message: string };
 }
 
 /** What one read of a shard gave. */
@@ -17,4 +19,6 @@ export interface FetchedBatch {
   millisBehindLatest: number;
   /** True when the shard is closed and everything in it was read. */
   ended: boolean;
+  /** With `ended`: the shards that took over, as Kinesis named them. */
+  childShardIds?: readonly string[];
 }

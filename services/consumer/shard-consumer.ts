@@ -3,7 +3,7 @@ import type { Clock } from '../shared/clock.ts';
 import { type Checkpoint, SHARD_END } from '../shared/kcl/position.ts';
 import type { Logger } from '../shared/log.ts';
 import { LeaseLostError, StoppedError } from './errors.ts';
-import type { PollingReader } from './fetch/polling-reader.ts';
+import type { ShardReader } from './fetch/shard-reader.ts';
 import { endOfSlice } from './fetch/user-records.ts';
 import type { HeldLease } from './leases/held-lease.ts';
 import type { WorkerRef } from './leases/lease-store.ts';
@@ -18,7 +18,7 @@ const BACKOFF = { baseMs: 500, maxMs: 10_000 };
 
 export interface ShardConsumerDeps {
   /** Reads on from the lease's checkpoint. */
-  createReader: (held: HeldLease) => PollingReader;
+  createReader: (held: HeldLease) => ShardReader;
   /** The shards that took over this shard's hash range. */
   childrenOf: (shardId: string) => Promise<string[]>;
   /** Who gets the lease when it is given up; `undefined` for whoever takes it first. */
@@ -98,6 +98,14 @@ export class ShardConsumer {
     // From the checkpoint, not from the last record done with: the processor starts without the memory of those between.
     this.#done = undefined;
     const reader = this.#deps.createReader(this.#held);
+    try {
+      return await this.#readOn(reader, fetching, abort);
+    } finally {
+      reader.close();
+    }
+  }
+
+  async #readOn(reader: ShardReader, fetching: AbortSignal, abort: AbortSignal): Promise<boolean> {
     const processor = this.#reopenProcessor();
     while (!fetching.aborted) {
       const batch = await reader.next(fetching, this.#progress);

@@ -2,7 +2,7 @@ import { createServer, request as httpRequest, type IncomingMessage, type Server
 import type { AddressInfo } from 'node:net';
 
 /** What the proxy does with one request instead of passing it on as it is. */
-export type Fault =
+type Fault =
   /** Answers with an AWS error, and the service never sees the request. */
   | { kind: 'error'; status: number; type: string }
   /** Breaks the connection, and the service never sees the request. */

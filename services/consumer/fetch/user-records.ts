@@ -1,26 +1,68 @@
 import type { Checkpoint } from '../../shared/kcl/position.ts';
-import { deaggregate } from '../../shared/kpl/aggregate.ts';
+import { deaggregate, hashKeyOf, type UserRecord } from '../../shared/kpl/aggregate.ts';
 import type { StreamRecord } from '../record.ts';
 
+/** The hash keys of a shard, both ends included. */
+export interface HashKeyRange {
+  starting: bigint;
+  ending: bigint;
+}
+
+/** What becomes of aggregates that are not as they should be: taken as they are, or made dead letters. */
+export interface AggregateRules {
+  /** A record that begins like an aggregate and is none. Accepted, it is a plain record, as in KCL. */
+  corrupt: 'accept' | 'quarantine';
+  /** A user record whose hash key is not its shard's. KCL drops it (docs/adr, "strays"). */
+  stray: 'accept' | 'quarantine';
+}
+
 /**
- * The user records in a Kinesis record: itself, unless it is a KPL aggregate. One that begins like an aggregate and is
- * none stays whole, as in KCL; the pipeline then finds that it is no event and keeps it as a dead letter.
+ * The user records in a Kinesis record: itself, unless it is a KPL aggregate.
  *
- * User records whose hash key lies outside their shard's range are kept, where KCL drops them: their producer may
- * have died before it sent them again, and one that comes twice has the same `request_id`, so it counts once.
+ * @param range of the shard; undefined when it isn't known: then nothing is a stray.
  */
-export function userRecords(record: StreamRecord): StreamRecord[] {
+export function userRecords(
+  record: StreamRecord,
+  rules: AggregateRules,
+  range: HashKeyRange | undefined,
+): StreamRecord[] {
   const read = deaggregate(record.data);
-  if (read.kind !== 'aggregate') return [record];
+  if (read.kind === 'plain') return [record];
+  if (read.kind === 'corrupt') {
+    if (rules.corrupt === 'accept') return [record];
+    const message = `begins as a KPL aggregate and is none: ${read.problem}`;
+    return [{ ...record, refused: { reason: 'aggregate-corrupt', message } }];
+  }
   const { shardId, sequenceNumber, arrivedAt } = record;
-  return read.records.map(({ partitionKey, data }, subSequenceNumber) => ({
-    shardId,
-    sequenceNumber,
-    subSequenceNumber,
-    partitionKey,
-    data,
-    arrivedAt,
-  }));
+  const strays = rules.stray === 'quarantine' && range ? new Strays(range) : undefined;
+  return read.records.map((user, subSequenceNumber) => {
+    const { partitionKey, data } = user;
+    const taken: StreamRecord = { shardId, sequenceNumber, subSequenceNumber, partitionKey, data, arrivedAt };
+    if (!strays?.has(user)) return taken;
+    const message = 'its hash key is not one of its shard: put while the stream was resharded';
+    return { ...taken, refused: { reason: 'aggregate-stray', message } };
+  });
+}
+
+/** Which user records of one aggregate lie outside their shard: many have the same key, and an MD5 is not free. */
+class Strays {
+  readonly #range: HashKeyRange;
+  readonly #known = new Map<string, boolean>();
+
+  constructor(range: HashKeyRange) {
+    this.#range = range;
+  }
+
+  has(user: UserRecord): boolean {
+    const key = user.explicitHashKey ?? ` ${user.partitionKey}`;
+    let stray = this.#known.get(key);
+    if (stray === undefined) {
+      const hashKey = hashKeyOf(user);
+      stray = hashKey < this.#range.starting || hashKey > this.#range.ending;
+      this.#known.set(key, stray);
+    }
+    return stray;
+  }
 }
 
 /** True for a record that a checkpoint says is done with. Its own Kinesis record only: later ones are not looked at. */

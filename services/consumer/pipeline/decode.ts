@@ -1,3 +1,4 @@
+import { InvalidEventError } from '../../shared/errors.ts';
 import { parseStreamEvent, type StreamEvent } from '../../shared/event.ts';
 import { idFromPosition } from '../../shared/ids.ts';
 import { decodeRecord } from '../../shared/record.ts';
@@ -19,6 +20,8 @@ export interface DecodedRecord {
  * @throws InvalidEventError whose `code` becomes the dead letter's reason.
  */
 export function decode(record: StreamRecord, stream: string): DecodedRecord {
+  const { refused } = record;
+  if (refused) throw new InvalidEventError(refused.reason, [{ pointer: '', detail: refused.message }]);
   const event = parseStreamEvent(decodeRecord(record.data), record.partitionKey);
   return {
     record,

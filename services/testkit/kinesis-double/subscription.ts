@@ -171,8 +171,13 @@ export class Subscription {
   async #write(out: ServerHttp2Stream, bytes: Uint8Array): Promise<void> {
     if (this.#ended || out.write(bytes)) return;
     await new Promise<void>((resolve) => {
-      out.once('drain', resolve);
-      out.once('close', resolve);
+      const goOn = () => {
+        out.off('drain', goOn);
+        out.off('close', goOn);
+        resolve();
+      };
+      out.on('drain', goOn);
+      out.on('close', goOn);
     });
   }
 }

@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest';
+import { InvalidEventError } from '../../shared/errors.ts';
+import { Aggregator, hashKeyOf } from '../../shared/kpl/aggregate.ts';
+import { decode } from '../pipeline/decode.ts';
+import type { StreamRecord } from '../record.ts';
+import { type AggregateRules, userRecords } from './user-records.ts';
+
+const RULES: AggregateRules = { corrupt: 'quarantine', stray: 'quarantine' };
+const ALL = { starting: 0n, ending: 2n ** 128n - 1n };
+
+function record(data: Uint8Array): StreamRecord {
+  return { shardId: 'shardId-000000000000', sequenceNumber: '1', partitionKey: 'a', data, arrivedAt: 0 };
+}
+
+function aggregateOf(...keys: string[]): Buffer {
+  const aggregator = new Aggregator();
+  for (const partitionKey of keys) aggregator.add({ partitionKey, data: Buffer.from('{"amount":1}') });
+  return aggregator.encode();
+}
+
+describe('the user records of a Kinesis record', () => {
+  it('are itself when it is no aggregate', () => {
+    const plain = record(Buffer.from('{"amount":1}'));
+    expect(userRecords(plain, RULES, ALL)).toEqual([plain]);
+  });
+
+  it('are one, whole and refused, when it is a damaged aggregate; or a plain one, by choice', () => {
+    const bytes = aggregateOf('a', 'b');
+    bytes.writeUInt8(bytes.readUInt8(10) ^ 1, 10);
+    const [quarantined, ...none] = userRecords(record(bytes), RULES, ALL);
+    expect(none).toEqual([]);
+    expect(quarantined).toMatchObject({ data: bytes, refused: { reason: 'aggregate-corrupt' } });
+    expect(userRecords(record(bytes), { ...RULES, corrupt: 'accept' }, ALL)).toEqual([record(bytes)]);
+  });
+
+  it('are refused one by one where they lie outside the shard; the others go on', () => {
+    const keys = ['a', 'b', 'c', 'd', 'a'];
+    const at = hashKeyOf({ partitionKey: 'c' });
+    const range = { starting: at, ending: at };
+    const taken = userRecords(record(aggregateOf(...keys)), RULES, range);
+    expect(
+      taken.map(({ partitionKey, subSequenceNumber, refused }) => [
+        partitionKey,
+        subSequenceNumber,
+        refused?.reason,
+      ]),
+    ).toEqual(keys.map((key, i) => [key, i, key === 'c' ? undefined : 'aggregate-stray']));
+    for (const rules of [RULES, { ...RULES, stray: 'accept' } as const]) {
+      const wide = userRecords(
+        record(aggregateOf(...keys)),
+        rules,
+        rules.stray === 'accept' ? range : undefined,
+      );
+      expect(wide.every(({ refused }) => refused === undefined)).toBe(true);
+    }
+  });
+
+  it('become dead letters for their reason when they are refused', () => {
+    const refused = { ...record(aggregateOf('a')), refused: { reason: 'aggregate-corrupt', message: 'why' } };
+    expect(() => decode(refused, 'stream')).toThrow(InvalidEventError);
+    expect(() => decode(refused, 'stream')).toThrow(
+      expect.objectContaining({ code: 'aggregate-corrupt', message: 'why' }),
+    );
+  });
+});
