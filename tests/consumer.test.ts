@@ -64,7 +64,7 @@ const checkpoints = async (stack: TestStack) =>
   new Map((await stack.leases()).map((row) => [row.leaseKey, row.checkpoint]));
 
 describe('the consumer process', () => {
-  it('leaves the same table when it is killed in mid-stream and restarted', async () => {
+  it('leaves the same table when it is killed in mid-stream and restarted', { timeout: 60_000 }, async () => {
     const undisturbed = await newStack();
     const disturbed = await newStack({ stream: undisturbed.resources.stream });
     const sent = events(3_000);
