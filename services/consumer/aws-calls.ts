@@ -2,8 +2,8 @@ import type { AwsCalls } from '../shared/aws-calls.ts';
 
 /** What the consumer's pods call; `infra/` grants it. */
 export const podCalls = {
-  stream: ['DescribeStreamSummary', 'GetRecords', 'GetShardIterator', 'ListShards', 'RegisterStreamConsumer'],
-  streamConsumers: ['DescribeStreamConsumer', 'SubscribeToShard'],
+  stream: ['DescribeStreamSummary', 'GetRecords', 'GetShardIterator', 'ListShards'],
+  streamConsumers: ['DescribeStreamConsumer', 'RegisterStreamConsumer', 'SubscribeToShard'],
   records: ['BatchWriteItem'],
   leases: ['GetItem', 'PutItem', 'Scan', 'UpdateItem'],
   deadLetters: ['BatchWriteItem'],

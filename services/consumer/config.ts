@@ -58,7 +58,7 @@ export const consumerEnv = {
     { default: 16_777_216 },
   ),
   FANOUT_CONSUMER: parsed<string>(
-    'Registered consumer of enhanced fan-out, by name or ARN; left out, it has the name of `LEASE_TABLE`. Applications must not share one: they would take the shards from each other.',
+    'Registered consumer of enhanced fan-out, by name or ARN; left out, it has the name of `LEASE_TABLE` without `-leases`. Applications must not share one: they would take the shards from each other.',
     {
       default: '',
       accepts: 'name of 1-128 letters, digits, `_`, `.` or `-`, or an ARN',

@@ -29,7 +29,7 @@ export function createReaders(
   const consumer = new FanOutConsumer({
     client,
     stream,
-    consumer: config.FANOUT_CONSUMER || config.LEASE_TABLE,
+    consumer: config.FANOUT_CONSUMER || config.LEASE_TABLE.replace(/-leases$/, ''),
     register: config.FANOUT_REGISTER === 'true',
     clock,
   });
