@@ -5,7 +5,7 @@ export const podCalls = {
   stream: ['DescribeStreamSummary', 'GetRecords', 'GetShardIterator', 'ListShards'],
   streamConsumers: ['DescribeStreamConsumer', 'RegisterStreamConsumer', 'SubscribeToShard'],
   records: ['BatchWriteItem'],
-  leases: ['GetItem', 'PutItem', 'Scan', 'UpdateItem'],
+  leases: ['DeleteItem', 'GetItem', 'PutItem', 'Scan', 'UpdateItem'],
   deadLetters: ['BatchWriteItem'],
 } as const satisfies AwsCalls;
 
