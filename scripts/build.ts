@@ -31,6 +31,8 @@ for (const name of names) {
     format: 'esm',
     sourcemap: 'linked',
     minify: false,
+    // Optional, 140 MB: who wants the onnx detector installs it beside the bundle.
+    external: ['onnxruntime-web'],
     legalComments: 'linked',
     metafile: true,
     logLevel: 'warning',

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { BatchDetector, ScorableEvent, Verdict } from './detector.ts';
@@ -42,13 +43,16 @@ async function scoreAll(
   return detector.scoreBatch(sequence.map((event) => ({ state, event })));
 }
 
-describe.each(DETECTOR_NAMES)('detector %s', (name) => {
+const PARAMETERS = { onnx: { model: 'services/detectors/onnx/tiny.onnx' } };
+const load = (name: string) => loadDetector(name, PARAMETERS, { readModel: (path) => readFile(path) });
+
+describe.each([...DETECTOR_NAMES, 'onnx'])('detector %s', (name) => {
   it('is deterministic, wherever a batch ends', async () => {
-    const detector = await loadDetector(name);
+    const detector = await load(name);
     const sequence = usual(1_000);
     const state = detector.initial();
     const whole = await scoreAll(detector, state, sequence);
-    const other = (await loadDetector(name)).initial();
+    const other = (await load(name)).initial();
     const parts: Verdict[] = [];
     for (let at = 0; at < sequence.length; at += 7) {
       parts.push(...(await scoreAll(detector, other, sequence.slice(at, at + 7))));
@@ -58,7 +62,7 @@ describe.each(DETECTOR_NAMES)('detector %s', (name) => {
   });
 
   it('gives finite scores and a state of at most 1 KiB for any events, and goes on from its encoded state', async () => {
-    const detector = await loadDetector(name);
+    const detector = await load(name);
     await fc.assert(
       fc.asyncProperty(events, fc.nat({ max: 300 }), async (sequence, cut) => {
         const state = detector.initial();
@@ -77,7 +81,7 @@ describe.each(DETECTOR_NAMES)('detector %s', (name) => {
   });
 
   it('encodes bytes that later events leave alone, and decodes ones that the caller may reuse', async () => {
-    const detector = await loadDetector(name);
+    const detector = await load(name);
     const state = detector.initial();
     await scoreAll(detector, state, usual(200));
     const bytes = detector.encode(state);
@@ -93,7 +97,7 @@ describe.each(DETECTOR_NAMES)('detector %s', (name) => {
   });
 
   it('keeps a state whose size does not grow with time', async () => {
-    const detector = await loadDetector(name);
+    const detector = await load(name);
     const state = detector.initial();
     const size = detector.encode(state).length;
     await scoreAll(detector, state, usual(20_000));
@@ -101,7 +105,7 @@ describe.each(DETECTOR_NAMES)('detector %s', (name) => {
   });
 
   it('keeps the states of sources apart within a batch', async () => {
-    const detector = await loadDetector(name);
+    const detector = await load(name);
     const [one, two] = [detector.initial(), detector.initial()];
     const sequence = usual(300);
     const mixed = await detector.scoreBatch(
@@ -115,7 +119,7 @@ describe.each(DETECTOR_NAMES)('detector %s', (name) => {
   });
 
   it('refuses damaged bytes and unknown versions', async () => {
-    const detector = await loadDetector(name);
+    const detector = await load(name);
     const bytes = detector.encode(detector.initial());
     const version = detector.stateVersion;
     for (const unknown of [0, -1, version + 1, 1.5, Number.NaN]) {
@@ -129,7 +133,7 @@ describe.each(DETECTOR_NAMES)('detector %s', (name) => {
   });
 
   it('never throws on, or grows numbers out of, a state whose bytes were turned over', async () => {
-    const detector = await loadDetector(name);
+    const detector = await load(name);
     const state = detector.initial();
     await scoreAll(detector, state, usual(400));
     const bytes = detector.encode(state);

@@ -2,6 +2,8 @@ import { z } from 'zod';
 import { ConfigError } from '../shared/errors.ts';
 import { adaptiveDetector, adaptiveParameters } from './adaptive.ts';
 import type { BatchDetector, Detector } from './detector.ts';
+import { loadModel } from './onnx/model.ts';
+import { onnxDetector, onnxParameters } from './onnx/onnx.ts';
 import { thresholdDetector, thresholdParameters } from './threshold.ts';
 
 /**
@@ -17,19 +19,17 @@ interface DetectorKind {
 }
 
 /** @throws ConfigError naming each bad parameter. */
+function check<P extends z.ZodType>(name: string, schema: P, input: unknown): z.output<P> {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  throw new ConfigError(`parameters of detector ${name}:\n${z.prettifyError(result.error)}`);
+}
+
 function kind<P extends z.ZodType>(
-  parameters: P,
+  schema: P,
   create: (name: string, parameters: z.output<P>) => Detector,
 ): DetectorKind {
-  return {
-    create(name, input) {
-      const result = parameters.safeParse(input);
-      if (!result.success) {
-        throw new ConfigError(`parameters of detector ${name}:\n${z.prettifyError(result.error)}`);
-      }
-      return create(name, result.data);
-    },
-  };
+  return { create: (name, input) => create(name, check(name, schema, input)) };
 }
 
 const KINDS: Readonly<Record<string, DetectorKind>> = {
@@ -37,29 +37,58 @@ const KINDS: Readonly<Record<string, DetectorKind>> = {
   adaptive: kind(adaptiveParameters, adaptiveDetector),
 };
 
-/** Kinds of detectors that exist; `DETECTOR` accepts them and the names that `DETECTOR_PARAMS` defines. */
+/** Kinds of detectors that score one event at a time; `DETECTOR` accepts them and the names that `DETECTOR_PARAMS` defines. */
 export const DETECTOR_NAMES = Object.keys(KINDS);
+/** The kind that scores in batches: what `loadDetector` makes besides. */
+const ONNX = 'onnx';
+
+/** What a detector needs from the world when it is made. */
+export interface DetectorResources {
+  readModel(path: string): Promise<Uint8Array>;
+}
+
+/** The kind that `name` stands for, and its parameters. */
+function resolve(name: string, parameters: DetectorParameters): { kind: string; own: unknown } {
+  const { detector: kind = name, ...own } = Object.hasOwn(parameters, name) ? { ...parameters[name] } : {};
+  if (typeof kind === 'string' && (kind === ONNX || Object.hasOwn(KINDS, kind))) return { kind, own };
+  const known = [...new Set([...DETECTOR_NAMES, ONNX, ...Object.keys(parameters)])].join(', ');
+  throw new ConfigError(`there is no detector ${JSON.stringify(kind)}; there are: ${known}`);
+}
 
 /**
  * Makes the detector `name` with its parameters out of `parameters`.
  *
- * @throws ConfigError for an unknown name, or parameters it does not take.
+ * @throws ConfigError for an unknown name, parameters it does not take, or a kind that scores in batches.
  */
 export function createDetector(name: string, parameters: DetectorParameters = {}): Detector {
-  const { detector = name, ...own } = Object.hasOwn(parameters, name) ? { ...parameters[name] } : {};
-  const found = Object.hasOwn(KINDS, String(detector)) ? KINDS[String(detector)] : undefined;
+  const { kind, own } = resolve(name, parameters);
+  const found = KINDS[kind];
   if (!found) {
-    const known = [...new Set([...DETECTOR_NAMES, ...Object.keys(parameters)])].join(', ');
-    throw new ConfigError(`there is no detector ${JSON.stringify(detector)}; there are: ${known}`);
+    throw new ConfigError(
+      `detector ${name} is of kind ${kind}, that scores in batches: only weir backtest runs it`,
+    );
   }
   return found.create(name, own);
 }
 
-/** A detector for callers that score batches: any kind. @throws ConfigError as `createDetector` does. */
+/**
+ * Makes a detector of any kind, for callers that score batches.
+ *
+ * @throws ConfigError as `createDetector` does, and for a model that can't be used.
+ */
 export async function loadDetector(
   name: string,
-  parameters: DetectorParameters = {},
+  parameters: DetectorParameters,
+  resources: DetectorResources,
 ): Promise<BatchDetector> {
+  const { kind, own } = resolve(name, parameters);
+  if (kind === ONNX) {
+    const checked = check(name, onnxParameters, own);
+    const bytes = await resources.readModel(checked.model).catch((error: Error) => {
+      throw new ConfigError(`model of detector ${name}: ${error.message}`);
+    });
+    return onnxDetector(name, checked, await loadModel(checked.model, bytes));
+  }
   const detector = createDetector(name, parameters);
   const { stateVersion, stateless } = detector;
   return {

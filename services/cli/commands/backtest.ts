@@ -44,7 +44,9 @@ export const backtest = new Command('backtest')
     const parameters = parseDetectorParameters(options.params);
     if (!parameters) throw new InputError('--params: expected a JSON object of objects');
     const detectors = await Promise.all(
-      [...new Set(options.detector)].map((name) => loadDetector(name, parameters)),
+      [...new Set(options.detector)].map((name) =>
+        loadDetector(name, parameters, { readModel: (path) => readFile(path) }),
+      ),
     );
     const series = await read(files, options);
     const bar = new Progress(series.reduce((sum, { times }) => sum + times.length, 0) * detectors.length);
