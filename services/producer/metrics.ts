@@ -25,7 +25,7 @@ export function createProducerMetrics(registry: Registry) {
     }),
     requestSeconds: new Histogram({
       name: 'weir_producer_request_seconds',
-      help: 'From the last byte of a request to its answer.',
+      help: 'From the last byte of a request to its answer, of requests whose events were taken.',
       buckets: LATENCY_BUCKETS_SECONDS,
       registers,
     }),

@@ -10,7 +10,7 @@ import {
   parseStreamEvent,
   STREAM_FIELDS,
 } from './event.ts';
-import { MAX_JSON_DEPTH } from './json.ts';
+import { MAX_JSON_DEPTH, MAX_JSON_KEYS } from './json.ts';
 import { decodeRecord, encodeRecord } from './record.ts';
 
 const ENRICHMENT = { ingestion_timestamp: '2026-01-01T00:00:00.000Z', source_ip: '::1', request_id: 'id-1' };
@@ -110,6 +110,10 @@ describe('the event contract', () => {
       expect(problemsOf(() => parseEvent(JSON.parse(text))).code).toBe('event-unsafe');
     const veryDeep = JSON.parse(`${'['.repeat(100_000)}${']'.repeat(100_000)}`);
     expect(problemsOf(() => parseEvent({ amount: 1, veryDeep })).code).toBe('event-too-deep');
+    const wide = (n: number) => Object.fromEntries(Array.from({ length: n }, (_, i) => [`k${i}`, 1]));
+    expect(parseEvent({ amount: 1, wide: wide(MAX_JSON_KEYS - 2) }).amount).toBe(1);
+    const halves = [wide(MAX_JSON_KEYS / 2), wide(MAX_JSON_KEYS / 2)];
+    expect(problemsOf(() => parseEvent({ amount: 1, halves })).code).toBe('event-too-wide');
   });
 
   it('refuses a request_id that can not be a key', () => {

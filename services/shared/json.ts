@@ -6,24 +6,31 @@ export type JsonObject = { [key: string]: JsonValue };
 /** Levels of nesting an event may have. DynamoDB takes 32, of which the item itself uses two. */
 export const MAX_JSON_DEPTH = 20;
 
+/** Keys that an event may have, those of nested objects included: each costs every later stage far more than its bytes. */
+export const MAX_JSON_KEYS = 2_000;
+
 /**
- * Refuses JSON that parses but that a later stage could not keep or would be hurt by: deep nesting, `__proto__`
- * keys, empty keys (DynamoDB has none), and strings with half a surrogate pair (UTF-8 has none, so the text
+ * Refuses JSON that parses but that a later stage could not keep or would be hurt by: deep nesting, thousands of
+ * keys, `__proto__` keys, empty keys (DynamoDB has none), and strings with half a surrogate pair (UTF-8 has none, so the text
  * would change on its way). Iterative, so that depth itself can't overflow the stack.
  *
- * @throws InvalidEventError `event-too-deep` or `event-unsafe`, with a pointer to the place.
+ * @throws InvalidEventError `event-too-deep`, `event-too-wide` or `event-unsafe`, with a pointer to the place.
  */
 export function assertStorableJson(root: unknown): void {
   if (typeof root !== 'object' || root === null) return;
   const pending: { value: object; depth: number; pointer: string }[] = [
     { value: root, depth: 1, pointer: '' },
   ];
+  let count = 0;
   for (let next = pending.pop(); next; next = pending.pop()) {
     const { value, depth, pointer } = next;
     if (depth > MAX_JSON_DEPTH)
       throw refuse('event-too-deep', pointer, `nested deeper than ${MAX_JSON_DEPTH} levels`);
     const isArray = Array.isArray(value);
-    for (const key of Object.keys(value)) {
+    const keys = Object.keys(value);
+    if (!isArray) count += keys.length;
+    if (count > MAX_JSON_KEYS) throw refuse('event-too-wide', '', `has more than ${MAX_JSON_KEYS} keys`);
+    for (const key of keys) {
       if (!isArray) assertKey(key, pointer);
       const child = (value as Record<string, unknown>)[key];
       if (typeof child === 'string') {

@@ -37,8 +37,9 @@ export function sendBatch(deps: SendBatchDeps): RequestHandler {
     const batch = new Batch(request, requestContext(request, response), deps);
     if (kind === 'ndjson') await batch.takeLines(request);
     else await batch.takeArray(request, kind);
-    const { outcomes } = batch;
+    const { outcomes, readAt } = batch;
     await outcomes.all();
+    deps.metrics.requestSeconds.observe((deps.clock.monotonic() - readAt) / 1000);
     if (outcomes.internal) {
       deps.log.error({ err: outcomes.internal.cause }, 'events of a batch failed');
     }
@@ -54,6 +55,8 @@ export function sendBatch(deps: SendBatchDeps): RequestHandler {
 
 class Batch {
   readonly outcomes: BatchOutcomes;
+  /** When the last byte of the request was there, monotonic in ms. */
+  readAt = 0;
   readonly #deps: SendBatchDeps;
   readonly #context: RequestContext;
   readonly #key: string | undefined;
@@ -71,6 +74,7 @@ class Batch {
   async takeArray(request: Request, kind: BodyKind): Promise<void> {
     const { maxBatchBytes, maxBatchEvents, budget } = this.#deps;
     const body = await readBody(request, { limit: maxBatchBytes, budget });
+    this.readAt = this.#deps.clock.monotonic();
     try {
       const values = await parseJsonArray(body.bytes, maxBatchEvents);
       if (values.length === 0) throw new HttpProblem('body-invalid', 'the batch is empty');
@@ -96,6 +100,7 @@ class Batch {
       this.outcomes.settled(this.outcomes.expect(undefined), error);
     }
     if (this.outcomes.total === 0) throw new HttpProblem('body-invalid', 'the batch is empty');
+    this.readAt = this.#deps.clock.monotonic();
   }
 
   async #takeEach(lines: readonly (Buffer | undefined)[]): Promise<void> {

@@ -31,11 +31,11 @@ const HINT =
 export function send(deps: SendDeps): RequestHandler {
   const { clock, metrics } = deps;
   return async (request, response) => {
-    const startedAt = clock.monotonic();
     const raw = await readEvent(request, deps);
+    const readAt = clock.monotonic();
     const stored = await store(raw, requestContext(request, response), deps);
     metrics.events.inc({ outcome: 'stored' });
-    metrics.requestSeconds.observe((clock.monotonic() - startedAt) / 1000);
+    metrics.requestSeconds.observe((clock.monotonic() - readAt) / 1000);
     closeWhenDraining(response, deps);
     response.statusCode = 200;
     response.setHeader('content-type', 'application/json; charset=utf-8');
