@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { App } from 'aws-cdk-lib';
 import { environments } from '../../cdk8s/environments/environments.ts';
-import { registry } from '../../cdk8s/environments/registry.ts';
+import { type Registry, registry } from '../../cdk8s/environments/registry.ts';
 import type { Environment } from '../../cdk8s/environments/schema.ts';
 import { addStacks } from '../app.ts';
 
@@ -24,23 +24,31 @@ export function ofType(template: CfnTemplate, type: string): Resource[] {
   return Object.values(template.Resources).filter((resource) => resource.Type === type);
 }
 
-/** The app with cdk.json's feature flags, as the command builds it, around a bundle that says nothing. */
-export function testApp(envs: readonly Environment[] = environments, outdir?: string): App {
-  const bundle = mkdtempSync(join(tmpdir(), 'weir-bundle-'));
+interface TestAppOptions {
+  registry?: Registry;
+  /** Folder of the Lambda variant's bundle; without it, one that does nothing. */
+  lambdaBundle?: string;
+  outdir?: string;
+}
+
+/** The app with cdk.json's feature flags, as the command builds it. */
+export function testApp(envs: readonly Environment[], options: TestAppOptions = {}): App {
+  const empty = mkdtempSync(join(tmpdir(), 'weir-bundle-'));
   try {
-    writeFileSync(join(bundle, 'main.mjs'), 'export const handler = async () => ({});\n');
+    writeFileSync(join(empty, 'main.mjs'), 'export const handler = async () => ({});\n');
     const { context } = JSON.parse(readFileSync('cdk.json', 'utf8'));
+    const { outdir } = options;
     const app = new App({ context, analyticsReporting: false, ...(outdir === undefined ? {} : { outdir }) });
     addStacks(app, {
       environments: envs,
-      registry,
+      registry: options.registry ?? registry,
       pullAccounts: environments.map((e) => e.account),
-      lambdaBundle: bundle,
+      lambdaBundle: options.lambdaBundle ?? empty,
     });
     return app;
   } finally {
     // The asset was copied when the function was made.
-    rmSync(bundle, { recursive: true });
+    rmSync(empty, { recursive: true });
   }
 }
 
