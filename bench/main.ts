@@ -2,11 +2,13 @@
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchConsumer } from './consumer.ts';
+import { benchFailover } from './failover.ts';
 import { benchProducer } from './producer.ts';
 import type { BenchCase } from './report.ts';
 
 const BENCHMARKS: Readonly<Record<string, (only: string) => Promise<BenchCase[]>>> = {
   consumer: benchConsumer,
+  failover: benchFailover,
   producer: benchProducer,
 };
 

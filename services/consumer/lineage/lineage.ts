@@ -41,6 +41,13 @@ export function planLeases(
     if (!shard) return remember(shardId, false); // trimmed: nothing of it can be read any more
     const parents = shard.parentShardIds.filter((id) => listed.has(id) || leased.has(id));
     const fromTracked = parents.map(walk).some(Boolean);
+    if (fromTracked && start.type === 'LATEST') {
+      // Both parents of a merge were open at once, so one without a lease lost its row: it is read from its beginning.
+      for (const id of parents) {
+        const parent = listed.get(id);
+        if (parent && !leased.has(id) && !created.has(id) && !tracked.get(id)) create(parent, true);
+      }
+    }
     if (fromTracked || start.type !== 'LATEST') {
       if (parents.every((id) => isFinished(leased.get(id)))) create(shard, fromTracked);
     } else if (shard.open) create(shard, false);
