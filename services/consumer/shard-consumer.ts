@@ -113,7 +113,7 @@ export class ShardConsumer {
       await this.#process(processor, batch, fetching, abort);
       if (fetching.aborted) return false;
       if (batch.ended) {
-        await this.#end(abort);
+        await this.#end(abort, batch.childShardIds);
         return true;
       }
       await this.#checkpointIfDue(processor, abort);
@@ -171,8 +171,8 @@ export class ShardConsumer {
   }
 
   /** All of the shard is done with: its children may start. */
-  async #end(abort: AbortSignal): Promise<void> {
-    const children = await this.#deps.childrenOf(this.#held.shardId);
+  async #end(abort: AbortSignal, told?: readonly string[]): Promise<void> {
+    const children = told ?? (await this.#deps.childrenOf(this.#held.shardId));
     await this.#processor?.flush(abort, this.#progress);
     await this.#held.checkpoint(SHARD_END, children);
   }

@@ -1,0 +1,315 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SplitShardCommand } from '@aws-sdk/client-kinesis';
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
+import { systemClock as clock } from '../shared/clock.ts';
+import { parseEnv } from '../shared/config.ts';
+import type { Row } from '../shared/kcl/lease-row.ts';
+import { listShards, type ShardInfo } from '../shared/list-shards.ts';
+import { createRegistry } from '../shared/metrics.ts';
+import { type KinesisDouble, startKinesisDouble } from '../testkit/kinesis-double/kinesis-double.ts';
+import { streamActive } from '../testkit/provision.ts';
+import { TestStack } from '../testkit/stack.ts';
+import { consumerEnv } from './config.ts';
+import { createReaders, type Readers } from './fetch/readers.ts';
+import { DynamoDBLeaseStore, type LeaseStore } from './leases/lease-store.ts';
+import { readFrom } from './lineage/lineage.ts';
+import { createConsumerMetrics } from './metrics.ts';
+import { Progress } from './progress.ts';
+import type { OpenProcessor } from './shard-processor.ts';
+import { Worker } from './worker.ts';
+
+/** Short, so that the tests are; a handoff must be over in less, so that it is no failover. */
+const LEASE_MS = 2_000;
+const HORIZON = { type: 'TRIM_HORIZON' } as const;
+
+let double: KinesisDouble;
+let stack: TestStack;
+let store: DynamoDBLeaseStore;
+let readers: Readers;
+let group: Map<string, Worker>;
+/** Texts of the records that were processed, in order, by shard. */
+let processed: Map<string, string[]>;
+
+beforeEach(async () => {
+  double = await startKinesisDouble();
+  stack = await TestStack.create(
+    { kinesis: double.endpoint, dynamodb: inject('dynamodbEndpoint') },
+    { shards: 4 },
+  );
+  store = new DynamoDBLeaseStore(stack.dynamodb, stack.resources.leaseTable);
+  group = new Map();
+  processed = new Map();
+  const log = pino({ level: 'silent' });
+  const metrics = createConsumerMetrics(createRegistry('test'));
+  readers = createReaders(parseEnv(consumerEnv, stack.env), stack.kinesis, {
+    clock,
+    random: Math.random,
+    log,
+    metrics,
+  });
+});
+afterEach(async () => {
+  await Promise.allSettled(Array.from(group.values(), (worker) => worker.stop(100)));
+  readers.close();
+  await stack.close();
+  await double.stop();
+});
+
+const record: OpenProcessor = ({ shardId }) => ({
+  process: async (records) => {
+    const texts = processed.get(shardId) ?? [];
+    processed.set(shardId, texts);
+    for (const { data } of records) texts.push(Buffer.from(data).toString());
+  },
+  flush: async () => {},
+  close: () => {},
+});
+
+interface Options {
+  /** Whether a poke reaches others. */
+  pokes?: boolean;
+  openProcessor?: OpenProcessor;
+  list?: (shards: ShardInfo[]) => ShardInfo[];
+  leaseDurationMs?: number;
+  /** While `now`, the lease table is out of this worker's reach. */
+  severed?: { now: boolean };
+}
+
+function start(workerId: string, options: Options = {}) {
+  const registry = createRegistry('test');
+  const metrics = createConsumerMetrics(registry);
+  const progress = new Progress(clock);
+  const { stream } = stack.resources;
+  const list = options.list ?? ((shards) => shards);
+  const worker = new Worker({
+    worker: { workerId, address: `${workerId}:9090` },
+    store: options.severed ? severable(options.severed) : store,
+    listShards: async () => list(await listShards(stack.kinesis, stream)),
+    startingPosition: HORIZON,
+    leaseDurationMs: options.leaseDurationMs ?? LEASE_MS,
+    shard: {
+      createReader: ({ lease }) => readers.open(lease, readFrom(lease, HORIZON, clock.now())),
+      openProcessor: options.openProcessor ?? record,
+      checkpointIntervalMs: 100,
+      random: Math.random,
+    },
+    poke: async (address) =>
+      options.pokes !== false && (group.get(address?.split(':')[0] ?? '')?.look() ?? false),
+    progress,
+    clock,
+    log: pino({ level: 'silent' }),
+    metrics,
+  });
+  group.set(workerId, worker);
+  worker.start();
+  const events = async (event: string) =>
+    (await metrics.leaseEvents.get()).values.find(({ labels }) => labels.event === event)?.value;
+  return { worker, progress, metrics, events };
+}
+
+function severable(state: { now: boolean }): LeaseStore {
+  return new Proxy(store, {
+    get: (target, name: keyof LeaseStore) =>
+      state.now
+        ? () => Promise.reject(new Error('out of reach'))
+        : (target[name] as (...args: unknown[]) => unknown).bind(target),
+  });
+}
+
+const eventually = (check: () => unknown, timeout = 15_000) => vi.waitFor(check, { timeout, interval: 20 });
+const owned = () => Object.fromEntries(Array.from(group, ([id, worker]) => [id, worker.shardIds.length]));
+
+/** Puts `count` records, numbered by source, and waits until each source's are processed, each once and in order. */
+async function putAndCheck(count: number): Promise<void> {
+  const before = [...processed.values()].flat().length;
+  const sources = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
+  await stack.put(
+    Array.from({ length: count }, (_, n) => {
+      const key = sources[n % sources.length]!;
+      return { key, data: `${key} ${before + n}` };
+    }),
+  );
+  await eventually(() => expect([...processed.values()].flat().length).toBe(before + count));
+  for (const texts of processed.values()) {
+    for (const source of sources) {
+      const numbers = texts
+        .filter((text) => text.startsWith(source))
+        .map((text) => Number(text.split(' ')[1]));
+      expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
+    }
+  }
+}
+
+describe('a group of workers', () => {
+  it('shares the shards, hands them on directly at a stop, and loses and repeats nothing', async () => {
+    const a = start('a');
+    await eventually(() => expect(owned()).toEqual({ a: 4 }));
+    start('b');
+    await eventually(() => expect(owned()).toEqual({ a: 2, b: 2 }));
+    expect(await a.events('handed-on')).toBe(2);
+    start('c');
+    await putAndCheck(80);
+    await eventually(() => expect(Object.values(owned()).sort()).toEqual([1, 1, 2]));
+    await sleep(LEASE_MS / 3); // each has seen the others renew
+
+    const ownerless: unknown[] = [];
+    const watching = new AbortController();
+    const watch = (async () => {
+      while (!watching.signal.aborted) {
+        ownerless.push(...(await store.read()).leases.filter((lease) => lease.leaseOwner === undefined));
+      }
+    })();
+    const stoppedAt = performance.now();
+    await a.worker.stop(10_000);
+    group.delete('a');
+    await eventually(() => expect(owned()).toEqual({ b: 2, c: 2 }), LEASE_MS);
+    expect(performance.now() - stoppedAt).toBeLessThan(LEASE_MS);
+    watching.abort();
+    await watch;
+    expect(ownerless).toEqual([]);
+    await putAndCheck(80);
+    expect((await store.read()).idle).toEqual([]);
+  });
+
+  it('gives a worker that holds nothing its share, also when nobody can be poked', async () => {
+    const a = start('a', { pokes: false });
+    await eventually(() => expect(owned()).toEqual({ a: 4 }));
+    for (const id of ['b', 'c', 'd', 'e']) start(id, { pokes: false });
+    await eventually(() => expect(Object.values(owned()).sort()).toEqual([0, 1, 1, 1, 1]));
+    await putAndCheck(40);
+    const idle = (await store.read()).idle.map(({ workerId }) => workerId);
+    expect(idle).toEqual(Object.keys(owned()).filter((id) => owned()[id] === 0));
+    expect(group.get(idle[0]!)!.ready).toBe(true);
+    expect(group.get(idle[0]!)!.workersSeen).toBe(5);
+    await sleep(LEASE_MS / 3);
+    await a.worker.stop(10_000);
+    group.delete('a');
+    await eventually(() => expect(Object.values(owned())).toEqual([1, 1, 1, 1]));
+    await putAndCheck(40);
+  });
+
+  it('takes a lease back that it gave to a worker that had just died, and forgets that worker', async () => {
+    const leaseDurationMs = 600;
+    const a = start('a', { leaseDurationMs });
+    await eventually(() => expect(owned()).toEqual({ a: 4 }));
+    for (let i = 0; i < 3; i++) {
+      await store.announce({ workerId: 'ghost', address: 'ghost:9090', seenAt: Date.now(), leaving: false });
+      await sleep(150);
+    }
+    await eventually(async () => expect(await a.events('handed-on')).toBeGreaterThan(0));
+    await eventually(() => expect(owned()).toEqual({ a: 4 }));
+    await putAndCheck(40);
+    await eventually(async () => expect((await store.read()).idle).toEqual([]));
+  });
+
+  it('goes on after a worker that vanished without a word', async () => {
+    const severed = { now: false };
+    start('a', { leaseDurationMs: 600, severed });
+    await eventually(() => expect(owned()).toEqual({ a: 4 }));
+    const dead = group.get('a')!;
+    group.delete('a');
+    severed.now = true;
+    start('b', { leaseDurationMs: 600 });
+    await eventually(() => expect(owned()).toEqual({ b: 4 }));
+    await eventually(() => expect(dead.shardIds).toEqual([]));
+    severed.now = false;
+    await dead.stop(1_000);
+    await eventually(() => expect(owned()).toEqual({ b: 4 }));
+    await putAndCheck(40);
+  });
+});
+
+describe('a worker', () => {
+  it('reads the children of a split shard, and ends a shard that retention removed', async () => {
+    let hidden: string | undefined;
+    const { events } = start('a', { list: (shards) => shards.filter(({ shardId }) => shardId !== hidden) });
+    await eventually(() => expect(owned()).toEqual({ a: 4 }));
+    await putAndCheck(40);
+    hidden = 'shardId-000000000003';
+    await stack.kinesis.send(
+      new SplitShardCommand({
+        StreamName: stack.resources.stream,
+        ShardToSplit: 'shardId-000000000000',
+        NewStartingHashKey: String(2n ** 125n),
+      }),
+    );
+    await streamActive(stack.kinesis, stack.resources.stream);
+    await putAndCheck(40);
+    await eventually(() => expect(group.get('a')!.shardIds).toContain('shardId-000000000005'));
+    expect(await events('shard-end')).toBe(1);
+    // The second listing without it comes when another shard ends.
+    await stack.kinesis.send(
+      new SplitShardCommand({
+        StreamName: stack.resources.stream,
+        ShardToSplit: 'shardId-000000000001',
+        NewStartingHashKey: String(2n ** 126n + 2n ** 125n),
+      }),
+    );
+    await eventually(async () => expect(await events('trimmed')).toBe(1));
+    const row = (await store.read()).leases.find(({ leaseKey }) => leaseKey === hidden);
+    expect(row?.checkpoint.sequenceNumber ?? 'SHARD_END').toBe('SHARD_END');
+  });
+
+  it('shows a loop that is stuck, and only that one', async () => {
+    const stuck = 'shardId-000000000002';
+    const openProcessor: OpenProcessor = (held) => ({
+      ...record(held),
+      process: (_, signal) =>
+        held.shardId === stuck
+          ? new Promise((_resolve, reject) =>
+              signal.addEventListener('abort', () => reject(new Error('gone'))),
+            )
+          : Promise.resolve(),
+    });
+    const { progress, metrics } = start('a', { openProcessor });
+    await eventually(() => expect(owned()).toEqual({ a: 4 }));
+    await stack.put(Array.from({ length: 64 }, (_, n) => ({ key: `key-${n}`, data: 'x' })));
+    await eventually(() => expect(Object.keys(progress.stalled(1_500))).toEqual([`shard ${stuck}`]));
+    const lag = (await metrics.millisBehindLatest.get()).values;
+    expect(lag.find(({ labels }) => labels.shard === stuck)?.value).toBeGreaterThan(1_000);
+    expect(lag).toHaveLength(4);
+  });
+
+  it('looks at the table when it is poked, but a flood of pokes costs no flood of reads', async () => {
+    let reads = 0;
+    const read = store.read.bind(store);
+    store.read = () => {
+      reads++;
+      return read();
+    };
+    const { worker } = start('a');
+    await eventually(() => expect(owned()).toEqual({ a: 4 }));
+    const before = reads;
+    const until = performance.now() + 1_000;
+    while (performance.now() < until) {
+      expect(worker.look()).toBe(true);
+      await sleep(1);
+    }
+    expect(reads - before).toBeGreaterThan(1);
+    expect(reads - before).toBeLessThanOrEqual(21);
+  });
+
+  it('writes how the work goes into its lease rows, with no write more than the renewals', async () => {
+    start('a', { leaseDurationMs: 900 });
+    await eventually(() => expect(owned()).toEqual({ a: 4 }));
+    await putAndCheck(64);
+    await eventually(async () => {
+      const { leases } = await store.read();
+      expect(leases.every(({ report, workerAddress }) => report && workerAddress === 'a:9090')).toBe(true);
+      expect(leases.some(({ report }) => (report?.lastArrivalAt ?? 0) > Date.now() - 60_000)).toBe(true);
+    });
+    const rows: Row[] = [];
+    for (const { leaseCounter, report } of (await store.read()).leases) {
+      expect(report?.millisBehindLatest).toBeGreaterThanOrEqual(0);
+      expect(report?.busyShare).toBeLessThanOrEqual(1);
+      rows.push({ leaseCounter: { N: String(leaseCounter) } });
+    }
+    await sleep(900);
+    const after = (await store.read()).leases.map(({ leaseCounter }) => leaseCounter);
+    // Renewed each 300 ms and nothing else to write.
+    after.forEach((counter, i) => {
+      expect(counter - Number(rows[i]?.leaseCounter?.N)).toBeLessThanOrEqual(4);
+    });
+  });
+});
