@@ -131,15 +131,24 @@ async function write(records: readonly StreamRecord[], endpoint: string): Promis
       DETECTOR_PARAMS: {},
       THRESHOLD: 1000,
       WRITE_CONCURRENCY: 16,
+      STATE_TABLE: 'state',
+      STORE: 'all',
+      CHALLENGERS: [],
+      CHALLENGER_LIMIT_MICROS: 100,
+      DEDUPE_WINDOW: 'auto',
+      STATE_CACHE_BYTES: 128 * 1024 * 1024,
     },
     { dynamodb, clock, random: Math.random, log: pino({ level: 'silent' }), metrics },
   );
+  const processor = pipeline.open({ hashKeyRange: { starting: '0', ending: String(2n ** 128n - 1n) } });
   const { signal } = new AbortController();
   const [first] = records;
   const perSlice = SLICE / (first ? split(first).length : 1);
   for (let i = 0; i < records.length; i += perSlice) {
-    await pipeline.process(records.slice(i, i + perSlice).flatMap(split), signal, () => {});
+    await processor.process(records.slice(i, i + perSlice).flatMap(split), signal, () => {});
   }
+  await processor.flush(signal, () => {});
+  processor.close();
   close();
   dynamodb.destroy();
 }

@@ -5,6 +5,7 @@ export const podCalls = {
   stream: ['DescribeStreamSummary', 'GetRecords', 'GetShardIterator', 'ListShards'],
   streamConsumers: ['DescribeStreamConsumer', 'RegisterStreamConsumer', 'SubscribeToShard'],
   records: ['BatchWriteItem'],
+  state: ['BatchGetItem', 'BatchWriteItem', 'UpdateItem'],
   leases: ['DeleteItem', 'GetItem', 'PutItem', 'Scan', 'UpdateItem'],
   deadLetters: ['BatchWriteItem'],
 } as const satisfies AwsCalls;
@@ -12,5 +13,6 @@ export const podCalls = {
 /** What the Lambda variant calls. The event source mapping reads the stream with rights of its own. */
 export const lambdaCalls = {
   records: ['BatchWriteItem'],
+  state: ['BatchGetItem', 'BatchWriteItem', 'UpdateItem'],
   deadLetters: ['BatchWriteItem'],
 } as const satisfies AwsCalls;

@@ -22,6 +22,15 @@ export const consumerEnv = {
     'DynamoDB table of records that could not be processed.',
     'anomaly-stream-dead-letters',
   ),
+  STATE_TABLE: table(
+    "DynamoDB table of the sources' states and of rollups; left alone while nothing is kept of a source.",
+    'anomaly-stream-state',
+  ),
+  STORE: oneOf(
+    'What has an item in the records table: all records, or anomalies; with `anomalies` all records count in rollups, one a source and minute, in the state table.',
+    ['all', 'anomalies'],
+    'all',
+  ),
   STARTING_POSITION: parsed<StartingPosition>('Where an application without leases begins to read.', {
     default: 'LATEST',
     accepts: '`LATEST`, `TRIM_HORIZON` or an ISO 8601 time',
@@ -40,6 +49,22 @@ export const consumerEnv = {
     'Amount above which the `threshold` detector sees an anomaly, unless `DETECTOR_PARAMS` says otherwise.',
     { default: 1000, min: 1e-100 },
   ),
+  CHALLENGERS: parsed<readonly string[]>(
+    'Detectors, by name, that score along and decide nothing: their verdicts are counted, their states kept warm.',
+    { default: '', accepts: 'names as `DETECTOR` takes them, with commas', parse: parseNames },
+  ),
+  CHALLENGER_LIMIT_MICROS: decimal(
+    'Time a challenger may take for a record, in µs; three slices in a row above it and it is cut off.',
+    { default: 100, min: 0.001 },
+  ),
+  DEDUPE_WINDOW: parsed<number | 'auto'>(
+    "Request ids kept of each source to pass over a producer's retry; `auto`: 256 where a state is kept anyway, else 0.",
+    { default: 'auto', accepts: '`auto`, or whole number 0-8192', parse: parseDedupeWindow },
+  ),
+  STATE_CACHE_BYTES: integer('States kept in memory, in bytes; the least recently met make room.', {
+    default: 128 * 1024 * 1024,
+    min: 1024 * 1024,
+  }),
   LEASE_DURATION_MS: integer('Time after which a lease that is not renewed may be taken.', {
     default: 10_000,
     min: 300,
@@ -95,6 +120,20 @@ export function detectorParameters(config: {
 }): DetectorParameters {
   const { DETECTOR_PARAMS, THRESHOLD } = config;
   return { ...DETECTOR_PARAMS, threshold: { threshold: THRESHOLD, ...DETECTOR_PARAMS.threshold } };
+}
+
+function parseNames(value: string): readonly string[] | undefined {
+  const names = value
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+  const fine = names.every((name) => /^[a-zA-Z0-9_.-]{1,64}$/.test(name));
+  return fine && new Set(names).size === names.length ? names : undefined;
+}
+
+function parseDedupeWindow(value: string): number | 'auto' | undefined {
+  if (value === 'auto') return value;
+  return /^\d{1,4}$/.test(value) && Number(value) <= 8192 ? Number(value) : undefined;
 }
 
 /** `LATEST`, `TRIM_HORIZON` or a time, else `undefined`. */

@@ -66,11 +66,7 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
     leaseDurationMs: config.LEASE_DURATION_MS,
     shard: {
       createReader: ({ lease }) => readers.open(lease, readFrom(lease, startingPosition, clock.now())),
-      openProcessor: () => ({
-        process: (records, signal, tick) => pipeline.process(records, signal, tick),
-        flush: async () => {},
-        close: () => {},
-      }),
+      openProcessor: (held) => pipeline.open(held.lease),
       checkpointIntervalMs: config.CHECKPOINT_INTERVAL_MS,
       random,
     },

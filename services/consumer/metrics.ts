@@ -11,7 +11,7 @@ export function createConsumerMetrics(registry: Registry) {
   const metrics = {
     records: new Counter({
       name: 'weir_consumer_records_total',
-      help: 'Records that are done with: stored in the records table, or kept as dead letters.',
+      help: 'Records that are done with: stored in the records table, counted in a rollup only, kept as dead letters, passed over as duplicates, or included in the state already and so stored before.',
       labelNames: ['outcome'],
       registers,
     }),
@@ -43,6 +43,58 @@ export function createConsumerMetrics(registry: Registry) {
       name: 'weir_consumer_write_retries_total',
       help: 'BatchWriteItem calls that had to be made again, by reason.',
       labelNames: ['reason'],
+      registers,
+    }),
+    verdicts: new Counter({
+      name: 'weir_consumer_verdicts_total',
+      help: 'What detectors said, the champion that decides and the challengers that do not.',
+      labelNames: ['detector', 'role', 'verdict'],
+      registers,
+    }),
+    agreement: new Counter({
+      name: 'weir_consumer_challenger_agreement_total',
+      help: "Verdicts of a challenger that agreed with the champion's, or differed.",
+      labelNames: ['challenger', 'verdict'],
+      registers,
+    }),
+    detectorSeconds: new Counter({
+      name: 'weir_consumer_detector_seconds_total',
+      help: 'Time spent in detectors.',
+      labelNames: ['detector', 'role'],
+      registers,
+    }),
+    challengerCutOffs: new Counter({
+      name: 'weir_consumer_challenger_cut_offs_total',
+      help: 'Challengers that were cut off, since they threw or were slow.',
+      labelNames: ['detector', 'reason'],
+      registers,
+    }),
+    stateWrites: new Counter({
+      name: 'weir_consumer_state_writes_total',
+      help: "Writes of a source's state: stored, or fenced off because the stored state was ahead.",
+      labelNames: ['outcome'],
+      registers,
+    }),
+    stateRetries: new Counter({
+      name: 'weir_consumer_state_retries_total',
+      help: 'Calls to the state table that had to be made again, by reason.',
+      labelNames: ['reason'],
+      registers,
+    }),
+    stateResets: new Counter({
+      name: 'weir_consumer_state_resets_total',
+      help: 'Stored states that a detector could not use, and so began anew.',
+      labelNames: ['detector'],
+      registers,
+    }),
+    stateEvictions: new Counter({
+      name: 'weir_consumer_state_evictions_total',
+      help: 'States that were written and let go to keep within `STATE_CACHE_BYTES`.',
+      registers,
+    }),
+    stateBytes: new Gauge({
+      name: 'weir_consumer_state_bytes',
+      help: 'Bytes of states in memory, as estimated.',
       registers,
     }),
     fetchErrors: new Counter({
@@ -85,7 +137,10 @@ export function createConsumerMetrics(registry: Registry) {
       registers,
     }),
   };
-  for (const outcome of ['stored', 'dead_letter']) metrics.records.inc({ outcome }, 0);
+  for (const outcome of ['stored', 'rolled_up', 'dead_letter', 'duplicate', 'included'])
+    metrics.records.inc({ outcome }, 0);
+  for (const outcome of ['stored', 'fenced']) metrics.stateWrites.inc({ outcome }, 0);
+  for (const reason of ['throttled', 'error']) metrics.stateRetries.inc({ reason }, 0);
   for (const reason of ['unprocessed', 'throttled', 'error']) metrics.writeRetries.inc({ reason }, 0);
   for (const reason of ['throttled', 'expired-iterator', 'in-use', 'stalled', 'error'])
     metrics.fetchErrors.inc({ reason }, 0);

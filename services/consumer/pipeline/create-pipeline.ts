@@ -1,16 +1,22 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import type { Detector } from '../../detectors/detector.ts';
 import { createDetector } from '../../detectors/registry.ts';
 import type { Random } from '../../shared/backoff.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { EnvOf } from '../../shared/config.ts';
 import { DynamoDBJson } from '../../shared/dynamodb-json.ts';
+import { ConfigError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import { type consumerEnv, detectorParameters } from '../config.ts';
 import type { ConsumerMetrics } from '../metrics.ts';
 import { AdaptiveLimit } from '../sinks/adaptive-limit.ts';
-import { BatchWriter } from '../sinks/batch-writer.ts';
+import { type AnsweredItem, BatchWriter } from '../sinks/batch-writer.ts';
 import { DeadLetterSink, deadLetterKey } from '../sinks/dead-letters.ts';
 import { recordKey } from '../sinks/item.ts';
+import { stateKey } from '../sinks/rollup-item.ts';
+import { ByteBudget } from '../state/state-cache.ts';
+import { StateStore } from '../state/state-store.ts';
+import { Challengers } from './challengers.ts';
 import { Pipeline } from './pipeline.ts';
 
 /** What the pipeline reads of the consumer's environment. */
@@ -23,6 +29,12 @@ export type PipelineConfig = Pick<
   | 'DETECTOR_PARAMS'
   | 'THRESHOLD'
   | 'WRITE_CONCURRENCY'
+  | 'STATE_TABLE'
+  | 'STORE'
+  | 'CHALLENGERS'
+  | 'CHALLENGER_LIMIT_MICROS'
+  | 'DEDUPE_WINDOW'
+  | 'STATE_CACHE_BYTES'
 >;
 
 export interface PipelineContext {
@@ -33,26 +45,63 @@ export interface PipelineContext {
   metrics: ConsumerMetrics;
 }
 
-/** The pipeline with its sinks as the configuration says: one composition for pod, Lambda function and tests. */
+/** Ids of a source that are kept by `DEDUPE_WINDOW=auto`: more than two whole PutRecords calls hold of one source, as a rule. */
+const DEDUPE_WINDOW = 256;
+
+/**
+ * The pipeline with its sinks as the configuration says: one composition for pod, Lambda function and tests.
+ *
+ * @throws ConfigError for a detector that can't be made, or a challenger that is the champion.
+ */
 export function createPipeline(
   config: PipelineConfig,
+  context: PipelineContext,
+): { pipeline: Pipeline; close: () => void } {
+  const parameters = detectorParameters(config);
+  const champion = createDetector(config.DETECTOR, parameters);
+  const challengers = config.CHALLENGERS.map((name) => createDetector(name, parameters));
+  return assemblePipeline(config, { champion, challengers }, context);
+}
+
+/** The same with detectors as given. */
+export function assemblePipeline(
+  config: Omit<PipelineConfig, 'DETECTOR' | 'DETECTOR_PARAMS' | 'THRESHOLD' | 'CHALLENGERS'>,
+  detectors: { champion: Detector; challengers: readonly Detector[] },
   { dynamodb: client, ...context }: PipelineContext,
 ): { pipeline: Pipeline; close: () => void } {
+  const { champion, challengers } = detectors;
+  const all = [champion, ...challengers];
+  if (new Set(all.map(({ name }) => name)).size < all.length) {
+    throw new ConfigError(`DETECTOR and CHALLENGERS name a detector twice: ${all.map((d) => d.name).join()}`);
+  }
   const dynamodb = new DynamoDBJson(client, { maxSockets: config.WRITE_CONCURRENCY * 2 });
-  const writer = (table: string, keyOf: typeof recordKey) =>
-    new BatchWriter({
-      ...context,
-      dynamodb,
-      table,
-      keyOf,
-      limit: new AdaptiveLimit(config.WRITE_CONCURRENCY),
-    });
+  const limit = () => new AdaptiveLimit(config.WRITE_CONCURRENCY);
+  const stateLimit = limit();
+  const writer = (table: string, keyOf: (item: AnsweredItem) => string, adaptive = limit()) =>
+    new BatchWriter({ ...context, dynamodb, table, keyOf, limit: adaptive });
+  const rollups = config.STORE === 'anomalies';
+  const keepsState = rollups || all.some(({ stateless }) => !stateless);
+  const auto = keepsState ? DEDUPE_WINDOW : 0;
   const pipeline = new Pipeline({
     ...context,
     stream: config.STREAM_NAME,
-    detector: createDetector(config.DETECTOR, detectorParameters(config)),
+    champion,
+    challengers: new Challengers({
+      ...context,
+      detectors: challengers,
+      limitMicros: config.CHALLENGER_LIMIT_MICROS,
+    }),
+    layout: {
+      detectors: all,
+      dedupeWindow: config.DEDUPE_WINDOW === 'auto' ? auto : config.DEDUPE_WINDOW,
+      rollups,
+    },
+    store: config.STORE,
     records: writer(config.RECORDS_TABLE, recordKey),
+    rollups: writer(config.STATE_TABLE, stateKey, stateLimit),
     deadLetters: new DeadLetterSink(writer(config.DEAD_LETTER_TABLE, deadLetterKey), config.STREAM_NAME),
+    states: new StateStore({ ...context, dynamodb, table: config.STATE_TABLE, limit: stateLimit }),
+    stateBudget: new ByteBudget(config.STATE_CACHE_BYTES, context.metrics.stateBytes),
   });
   return { pipeline, close: () => dynamodb.close() };
 }

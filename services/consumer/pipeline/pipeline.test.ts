@@ -2,16 +2,12 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import type { Detector } from '../../detectors/detector.ts';
 import { systemClock as clock } from '../../shared/clock.ts';
-import { DynamoDBJson } from '../../shared/dynamodb-json.ts';
 import { createRegistry } from '../../shared/metrics.ts';
 import { TestStack } from '../../testkit/stack.ts';
 import { createConsumerMetrics } from '../metrics.ts';
 import type { StreamRecord } from '../record.ts';
-import { AdaptiveLimit } from '../sinks/adaptive-limit.ts';
-import { BatchWriter } from '../sinks/batch-writer.ts';
-import { DeadLetterSink, deadLetterKey } from '../sinks/dead-letters.ts';
-import { recordKey } from '../sinks/item.ts';
-import { Pipeline } from './pipeline.ts';
+import type { ShardProcessor } from '../shard-processor.ts';
+import { assemblePipeline } from './create-pipeline.ts';
 
 let stack: TestStack;
 beforeEach(async () => {
@@ -20,33 +16,38 @@ beforeEach(async () => {
     dynamodb: inject('dynamodbEndpoint'),
   });
 });
-afterEach(() => stack.close());
+afterEach(async () => {
+  for (const close of closers.splice(0)) close();
+  await stack.close();
+});
 
-function pipelineWith(detector: Detector): Pipeline {
-  const log = pino({ level: 'silent' });
-  const metrics = createConsumerMetrics(createRegistry('test'));
-  const limit = new AdaptiveLimit(4);
-  const writer = {
-    dynamodb: new DynamoDBJson(stack.dynamodb),
-    limit,
-    clock,
-    random: Math.random,
-    log,
-    metrics,
-  };
-  const { recordsTable, deadLetterTable } = stack.resources;
-  return new Pipeline({
-    stream: 'stream',
-    detector,
-    records: new BatchWriter({ ...writer, table: recordsTable, keyOf: recordKey }),
-    deadLetters: new DeadLetterSink(
-      new BatchWriter({ ...writer, table: deadLetterTable, keyOf: deadLetterKey }),
-      'stream',
-    ),
-    clock,
-    log,
-    metrics,
-  });
+const closers: (() => void)[] = [];
+
+function pipelineWith(detector: Detector): ShardProcessor {
+  const { recordsTable, stateTable, deadLetterTable } = stack.resources;
+  const { pipeline, close } = assemblePipeline(
+    {
+      STREAM_NAME: 'stream',
+      RECORDS_TABLE: recordsTable,
+      STATE_TABLE: stateTable,
+      DEAD_LETTER_TABLE: deadLetterTable,
+      STORE: 'all',
+      DEDUPE_WINDOW: 'auto',
+      CHALLENGER_LIMIT_MICROS: 100,
+      STATE_CACHE_BYTES: 10_000_000,
+      WRITE_CONCURRENCY: 4,
+    },
+    { champion: detector, challengers: [] },
+    {
+      dynamodb: stack.dynamodb,
+      clock,
+      random: Math.random,
+      log: pino({ level: 'silent' }),
+      metrics: createConsumerMetrics(createRegistry('test')),
+    },
+  );
+  closers.push(close);
+  return pipeline.open({ hashKeyRange: { starting: '0', ending: String(2n ** 128n - 1n) } });
 }
 
 /** What a detector without memory has besides `score`. */
@@ -85,7 +86,7 @@ function record(n: number, value: unknown): StreamRecord {
   };
 }
 
-async function run(pipeline: Pipeline, records: StreamRecord[]): Promise<void> {
+async function run(pipeline: ShardProcessor, records: StreamRecord[]): Promise<void> {
   await pipeline.process(records, new AbortController().signal, () => {});
 }
 

@@ -1,3 +1,4 @@
+import type { AttributeValue } from '@aws-sdk/client-dynamodb';
 import { isStorableNumber } from '../../shared/event.ts';
 import type { JsonValue } from '../../shared/json.ts';
 import type { Row } from '../../shared/kcl/lease-row.ts';
@@ -19,7 +20,7 @@ export function valueJson(value: JsonValue): string {
     case 'string':
       return `{"S":${JSON.stringify(value)}}`;
     case 'number':
-      return isStorableNumber(value) ? `{"N":"${value}"}` : `{"S":"${value}"}`;
+      return numberJson(value);
     case 'boolean':
       return value ? '{"BOOL":true}' : '{"BOOL":false}';
     default:
@@ -27,6 +28,11 @@ export function valueJson(value: JsonValue): string {
       if (Array.isArray(value)) return `{"L":[${value.map(valueJson).join()}]}`;
       return mapJson(value);
   }
+}
+
+/** A number; outside DynamoDB's range as its text. */
+export function numberJson(value: number): string {
+  return isStorableNumber(value) ? `{"N":"${value}"}` : `{"S":"${value}"}`;
 }
 
 /** The fields of an object as a DynamoDB map, without those named. */
@@ -51,4 +57,17 @@ export function rowJson(row: Row): string {
     return `${JSON.stringify(name)}:${text}`;
   });
   return `{${attributes.join()}}`;
+}
+
+/** An item in an answer's JSON. */
+export type WireRow = Readonly<Record<string, { readonly [type: string]: unknown }>>;
+
+/** The same as the SDK's client gives it; bytes at its top level only. */
+export function rowFrom(wire: WireRow): Row {
+  const row: Row = {};
+  for (const [name, value] of Object.entries(wire)) {
+    const attribute = typeof value.B === 'string' ? { B: Buffer.from(value.B, 'base64') } : value;
+    row[name] = attribute as unknown as AttributeValue;
+  }
+  return row;
 }

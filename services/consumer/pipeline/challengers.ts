@@ -1,0 +1,96 @@
+import type { Detector } from '../../detectors/detector.ts';
+import type { Clock } from '../../shared/clock.ts';
+import type { Logger } from '../../shared/log.ts';
+import type { ConsumerMetrics } from '../metrics.ts';
+import type { Scoring } from './scoring.ts';
+
+/** Slices in a row over the limit after which a challenger is out: one may be a garbage collection. */
+const SLOW_SLICES = 3;
+/** A slice that takes this long is one too many. */
+const STALL_MS = 1_000;
+
+export interface ChallengersDeps {
+  detectors: readonly Detector[];
+  /** CPU time that a challenger may take for a record, averaged over a slice, in µs. */
+  limitMicros: number;
+  clock: Clock;
+  log: Logger;
+  metrics: ConsumerMetrics;
+}
+
+/**
+ * Detectors that see what the champion sees and decide nothing: their verdicts are counted, their states are kept
+ * warm. One that throws or is too slow is cut off until the process starts anew: it scores no more, and its states
+ * stay in the table as they were last written.
+ *
+ * A challenger runs on the stream's own thread, so a single call that never returns can't be cut off.
+ */
+export class Challengers {
+  readonly #deps: ChallengersDeps;
+  readonly #out = new Set<Detector>();
+  readonly #slowSlices = new Map<Detector, number>();
+
+  constructor(deps: ChallengersDeps) {
+    this.#deps = deps;
+    for (const { name } of deps.detectors) {
+      for (const reason of ['threw', 'slow'])
+        deps.metrics.challengerCutOffs.inc({ detector: name, reason }, 0);
+    }
+  }
+
+  /** False for a challenger that was cut off. */
+  active(detector: Detector): boolean {
+    return !this.#out.has(detector);
+  }
+
+  /** Scores a slice with each challenger, in the order of the stream, and compares with the champion's verdicts. */
+  score(slice: readonly Scoring[]): void {
+    for (const [i, detector] of this.#deps.detectors.entries()) {
+      if (this.active(detector)) this.#scoreWith(detector, i + 1, slice);
+    }
+  }
+
+  /** @param index of its state among those of a source; the champion's is 0. */
+  #scoreWith(detector: Detector, index: number, slice: readonly Scoring[]): void {
+    const { clock, metrics, limitMicros } = this.#deps;
+    const { name } = detector;
+    let anomalies = 0;
+    let agreed = 0;
+    let compared = 0;
+    const startedAt = clock.monotonic();
+    try {
+      for (const { state, event, verdict } of slice) {
+        const own = detector.score(state?.detectorStates[index], event);
+        if (own.isAnomaly) anomalies++;
+        if (!verdict) continue;
+        compared++;
+        if (own.isAnomaly === verdict.isAnomaly) agreed++;
+      }
+    } catch (error) {
+      this.#cutOff(detector, 'threw', error);
+      return;
+    }
+    const tookMs = clock.monotonic() - startedAt;
+    metrics.detectorSeconds.inc({ detector: name, role: 'challenger' }, tookMs / 1000);
+    metrics.verdicts.inc({ detector: name, role: 'challenger', verdict: 'anomaly' }, anomalies);
+    metrics.verdicts.inc({ detector: name, role: 'challenger', verdict: 'normal' }, slice.length - anomalies);
+    metrics.agreement.inc({ challenger: name, verdict: 'agreed' }, agreed);
+    metrics.agreement.inc({ challenger: name, verdict: 'differed' }, compared - agreed);
+
+    const slow = tookMs * 1000 > limitMicros * slice.length;
+    const slowSlices = slow ? (this.#slowSlices.get(detector) ?? 0) + 1 : 0;
+    this.#slowSlices.set(detector, slowSlices);
+    if (slowSlices >= SLOW_SLICES || tookMs >= STALL_MS) {
+      this.#cutOff(detector, 'slow', `${Math.round((tookMs * 1000) / slice.length)} µs a record`);
+    }
+  }
+
+  #cutOff(detector: Detector, reason: 'threw' | 'slow', cause: unknown): void {
+    this.#out.add(detector);
+    this.#deps.metrics.challengerCutOffs.inc({ detector: detector.name, reason });
+    this.#deps.log.error(
+      { err: cause, detector: detector.name, reason },
+      'a challenger was cut off: it scores no more in this process; the champion goes on',
+    );
+  }
+}

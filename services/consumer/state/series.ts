@@ -1,0 +1,29 @@
+import { hashKeyOf } from '../../shared/kpl/aggregate.ts';
+import type { StreamRecord } from '../record.ts';
+
+/** The hash keys of a shard, decimal, both ends included; `undefined` when they are not known. */
+export type HashKeyRange = { readonly starting: string; readonly ending: string } | undefined;
+
+/**
+ * What has a state of its own: records whose order the stream keeps. That is a source, as long as its name is its
+ * partition key and the partition key's hash lies in the shard, as our producer has it.
+ *
+ * Another writer may spread a source over partition keys, route by explicit hash key, or aggregate by an old shard
+ * map. Then records of one source come in two shards at once and have no order between them. Each such part has a
+ * state of its own, since one state with one watermark would take the records of one shard for done when the other
+ * shard is ahead, and lose them.
+ */
+export function seriesOf(
+  source: string,
+  { partitionKey, shardId }: StreamRecord,
+  range: HashKeyRange,
+): string {
+  if (!isHome(partitionKey, range)) return JSON.stringify([source, partitionKey, shardId]);
+  return source === partitionKey ? source : JSON.stringify([source, partitionKey]);
+}
+
+function isHome(partitionKey: string, range: HashKeyRange): boolean {
+  if (!range) return false;
+  const hashKey = hashKeyOf({ partitionKey });
+  return hashKey >= BigInt(range.starting) && hashKey <= BigInt(range.ending);
+}

@@ -1,0 +1,162 @@
+import type { Detector } from '../../detectors/detector.ts';
+import type { Row } from '../../shared/kcl/lease-row.ts';
+import type { StreamRecord } from '../record.ts';
+import { numberJson } from '../sinks/wire.ts';
+import { DedupeWindow } from './dedupe-window.ts';
+import type { Rollup } from './rollup.ts';
+import { includes, type Watermark, watermarkOf } from './watermark.ts';
+
+/** `part` of the item that holds the state of a series; its rollups stand beside it. */
+export const STATE_PART = 'state';
+/** Bytes of an entry besides its window and its detectors' states: keys, position, the objects themselves. */
+const OVERHEAD_BYTES = 600;
+/** What a stateful detector's state may take; encoded it is at most 1 KiB. */
+const DETECTOR_BYTES = 2_048;
+
+/** What a state is made of, by configuration. */
+export interface StateLayout {
+  /** The champion first. */
+  detectors: readonly Detector[];
+  /** Ids that a window keeps; 0 keeps none. */
+  dedupeWindow: number;
+  rollups: boolean;
+}
+
+/** Told when a detector refused what was stored of it. */
+export type OnReset = (detector: string, error: unknown) => void;
+
+/**
+ * Everything that is kept of one series between its records. It changes in place, record by record, and goes to the
+ * table whole in one write, with the position of the last record it includes: there is never a part of it that is
+ * ahead of another.
+ */
+export class SourceState {
+  readonly series: string;
+  readonly window: DedupeWindow | undefined;
+  /** One for each of the layout's detectors. */
+  readonly detectorStates: unknown[];
+  rollup: Rollup | undefined;
+  /** Changed since it was loaded or saved. */
+  dirty = false;
+  /** The slice that last met it. */
+  slice = 0;
+  readonly #layout: StateLayout;
+  /** Of the row as it was loaded; `undefined` once a record after it came. */
+  #loaded: Watermark | undefined;
+  #last: { shardId: string; sequenceNumber: string; subSequenceNumber: number | undefined } | undefined;
+
+  /** @param row its item, or `undefined` for a series that has none. */
+  constructor(series: string, layout: StateLayout, row: Row | undefined, onReset: OnReset) {
+    this.series = series;
+    this.#layout = layout;
+    this.#loaded = row?.watermark?.S;
+    const ids = row?.dedupe?.B;
+    if (layout.dedupeWindow > 0) {
+      this.window = ids
+        ? DedupeWindow.decode(ids, layout.dedupeWindow)
+        : new DedupeWindow(layout.dedupeWindow);
+    }
+    this.detectorStates = layout.detectors.map((detector) => loadDetector(detector, row, onReset));
+    this.rollup = layout.rollups ? loadRollup(row) : undefined;
+  }
+
+  /** Estimate of what it takes in memory. */
+  get bytes(): number {
+    const stateful = this.#layout.detectors.filter(({ stateless }) => !stateless).length;
+    return OVERHEAD_BYTES + this.series.length * 2 + (this.window?.bytes ?? 0) + stateful * DETECTOR_BYTES;
+  }
+
+  /** True for a record that the state includes: its result is stored, since results are stored before states. */
+  includes(record: StreamRecord): boolean {
+    if (this.#loaded === undefined) return false;
+    if (includes(this.#loaded, record)) return true;
+    this.#loaded = undefined; // the stream is in order: so is all that follows
+    return false;
+  }
+
+  /** `record` is being taken in. */
+  advance({ shardId, sequenceNumber, subSequenceNumber }: StreamRecord): void {
+    this.#last = { shardId, sequenceNumber, subSequenceNumber };
+    this.dirty = true;
+  }
+
+  /** Position of the last record it took in. @throws Error when it took in none. */
+  get watermark(): Watermark {
+    if (!this.#last) throw new Error('a state that took in no record has no position');
+    return watermarkOf(this.#last.shardId, this.#last.sequenceNumber, this.#last.subSequenceNumber);
+  }
+
+  /** Its attributes but for key and watermark, as the wire carries them: name to JSON text. */
+  attributes(active: (detector: Detector) => boolean): Map<string, string> {
+    const attributes = new Map<string, string>();
+    if (this.window) attributes.set('dedupe', bytesJson(this.window.encode()));
+    for (const [i, detector] of this.#layout.detectors.entries()) {
+      if (detector.stateless || !active(detector)) continue;
+      attributes.set(
+        attributeOf(detector, detector.stateVersion),
+        bytesJson(detector.encode(this.detectorStates[i])),
+      );
+    }
+    if (this.rollup) attributes.set('rollup', `{"M":{${rollupFields(this.rollup)}}}`);
+    return attributes;
+  }
+}
+
+/** The figures of a rollup as attributes. */
+export function rollupFields(rollup: Rollup): string {
+  const { minute, count, sum, min, max, scoreSum, anomalies } = rollup;
+  return (
+    `"minute":{"S":"${minuteOf(minute)}"},"count":{"N":"${count}"},"sum":${numberJson(sum)},` +
+    `"min":${numberJson(min)},"max":${numberJson(max)},"score_sum":${numberJson(scoreSum)},` +
+    `"mean_score":${numberJson(scoreSum / count)},"anomalies":{"N":"${anomalies}"}`
+  );
+}
+
+/** ISO 8601 to the minute. */
+export function minuteOf(minute: number): string {
+  return `${new Date(minute).toISOString().slice(0, 16)}Z`;
+}
+
+function bytesJson(bytes: Uint8Array): string {
+  return `{"B":"${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')}"}`;
+}
+
+/** Each version of a detector's state has an attribute of its own, so that versions never mix. */
+function attributeOf({ name }: Detector, version: number): string {
+  return `detector:${name}@${version}`;
+}
+
+/**
+ * What is stored of a detector. A state of an earlier version is migrated if the detector can, and stays as it is for a
+ * way back; what it can't read counts as nothing.
+ */
+function loadDetector(detector: Detector, row: Row | undefined, onReset: OnReset): unknown {
+  if (detector.stateless || !row) return detector.initial();
+  for (let version = detector.stateVersion; version > 0; version--) {
+    const bytes = row[attributeOf(detector, version)]?.B;
+    if (!bytes) continue;
+    try {
+      return detector.decode(bytes, version);
+    } catch (error) {
+      onReset(detector.name, error);
+      break;
+    }
+  }
+  return detector.initial();
+}
+
+function loadRollup(row: Row | undefined): Rollup | undefined {
+  const fields = row?.rollup?.M;
+  if (!fields) return undefined;
+  // A figure beyond DynamoDB's numbers is kept as its text.
+  const number = (name: string) => Number(fields[name]?.N ?? fields[name]?.S);
+  return {
+    minute: Date.parse(fields.minute?.S ?? ''),
+    count: number('count'),
+    sum: number('sum'),
+    min: number('min'),
+    max: number('max'),
+    scoreSum: number('score_sum'),
+    anomalies: number('anomalies'),
+  };
+}

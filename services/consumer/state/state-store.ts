@@ -1,0 +1,151 @@
+import { isRetryable, isThrottle } from '../../shared/aws.ts';
+import { fullJitter, type Random } from '../../shared/backoff.ts';
+import type { Clock } from '../../shared/clock.ts';
+import type { DynamoDBJson } from '../../shared/dynamodb-json.ts';
+import { errorCode } from '../../shared/errors.ts';
+import type { Row } from '../../shared/kcl/lease-row.ts';
+import type { Logger } from '../../shared/log.ts';
+import { StoppedError } from '../errors.ts';
+import type { ConsumerMetrics } from '../metrics.ts';
+import type { AdaptiveLimit } from '../sinks/adaptive-limit.ts';
+import { rowFrom, type WireRow } from '../sinks/wire.ts';
+import { STATE_PART } from './source-state.ts';
+import type { Watermark } from './watermark.ts';
+
+/** BatchGetItem takes 100 keys a call. */
+const MAX_KEYS_PER_CALL = 100;
+const BACKOFF = { baseMs: 50, maxMs: 5_000 };
+const LOG_EVERY_ATTEMPTS = 10;
+
+export interface StateStoreDeps {
+  dynamodb: DynamoDBJson;
+  table: string;
+  limit: AdaptiveLimit;
+  clock: Clock;
+  random: Random;
+  log: Logger;
+  metrics: ConsumerMetrics;
+}
+
+/** States of series in a DynamoDB table. Calls are tried again with full jitter for as long as it takes. */
+export class StateStore {
+  readonly #deps: StateStoreDeps;
+
+  constructor(deps: StateStoreDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Reads states, consistently. A series that has none is not in the answer.
+   *
+   * @throws StoppedError when `signal` aborted; what DynamoDB refuses for good (no such table, no access).
+   */
+  async load(
+    series: readonly string[],
+    signal: AbortSignal,
+    progress: () => void,
+  ): Promise<Map<string, Row>> {
+    const rows = new Map<string, Row>();
+    const calls: Promise<void>[] = [];
+    for (let i = 0; i < series.length; i += MAX_KEYS_PER_CALL) {
+      calls.push(this.#loadChunk(series.slice(i, i + MAX_KEYS_PER_CALL), rows, signal, progress));
+    }
+    await Promise.all(calls);
+    return rows;
+  }
+
+  async #loadChunk(
+    series: readonly string[],
+    rows: Map<string, Row>,
+    signal: AbortSignal,
+    progress: () => void,
+  ): Promise<void> {
+    const { dynamodb, table } = this.#deps;
+    let keys: unknown[] = series.map((key) => ({ series: { S: key }, part: { S: STATE_PART } }));
+    while (keys.length > 0) {
+      const request = { RequestItems: { [table]: { Keys: keys, ConsistentRead: true } } };
+      const answer = JSON.parse(
+        await this.#retry(
+          () => dynamodb.call('BatchGetItem', JSON.stringify(request), signal),
+          signal,
+          progress,
+        ),
+      ) as {
+        Responses?: Record<string, WireRow[]>;
+        UnprocessedKeys?: Record<string, { Keys: unknown[] }>;
+      };
+      for (const wire of answer.Responses?.[table] ?? []) {
+        const row = rowFrom(wire);
+        if (row.series?.S !== undefined) rows.set(row.series.S, row);
+      }
+      const left = answer.UnprocessedKeys?.[table]?.Keys ?? [];
+      if (left.length === keys.length) await this.#pause(0, signal);
+      keys = left;
+    }
+  }
+
+  /**
+   * Writes a state unless the table has one that includes as much: so a worker that lost its shard without knowing
+   * it yet moves nothing back, and a write whose answer was lost may be made again.
+   *
+   * @param attributes name to JSON text; other attributes of the item stay.
+   * @returns false when the table's state includes records that this one doesn't: it belongs to another worker now.
+   * @throws StoppedError when `signal` aborted; what DynamoDB refuses for good.
+   */
+  async save(
+    series: string,
+    watermark: Watermark,
+    attributes: ReadonlyMap<string, string>,
+    signal: AbortSignal,
+    progress: () => void,
+  ): Promise<boolean> {
+    const { dynamodb, table } = this.#deps;
+    const names: string[] = ['"#w":"watermark"'];
+    const values: string[] = [`":w":{"S":"${watermark}"}`];
+    const sets: string[] = ['#w=:w'];
+    for (const [name, json] of attributes) {
+      const n = names.length;
+      names.push(`"#${n}":${JSON.stringify(name)}`);
+      values.push(`":${n}":${json}`);
+      sets.push(`#${n}=:${n}`);
+    }
+    const body =
+      `{"TableName":"${table}","Key":{"series":{"S":${JSON.stringify(series)}},"part":{"S":"${STATE_PART}"}},` +
+      `"UpdateExpression":"SET ${sets.join()}","ConditionExpression":"attribute_not_exists(#w) OR #w<=:w",` +
+      `"ExpressionAttributeNames":{${names.join()}},"ExpressionAttributeValues":{${values.join()}}}`;
+    try {
+      await this.#retry(() => dynamodb.call('UpdateItem', body, signal), signal, progress);
+      return true;
+    } catch (error) {
+      if (error instanceof Error && error.name === 'ConditionalCheckFailedException') return false;
+      throw error;
+    }
+  }
+
+  async #retry(call: () => Promise<string>, signal: AbortSignal, progress: () => void): Promise<string> {
+    const { limit, metrics, log, table } = this.#deps;
+    for (let attempt = 0; ; attempt++) {
+      if (signal.aborted) throw new StoppedError();
+      progress();
+      const result = await limit.run(() =>
+        call().then(
+          (answer) => ({ answer, throttled: false }),
+          (error: unknown) => ({ error, throttled: isThrottle(error) }),
+        ),
+      );
+      if ('answer' in result) return result.answer;
+      if (signal.aborted) throw new StoppedError();
+      if (!isRetryable(result.error)) throw result.error;
+      metrics.stateRetries.inc({ reason: result.throttled ? 'throttled' : 'error' });
+      const details = { err: result.error, table, attempt, code: errorCode(result.error) };
+      if (attempt % LOG_EVERY_ATTEMPTS === 0)
+        log.warn(details, 'a call to the state table failed and is tried again');
+      await this.#pause(attempt, signal);
+    }
+  }
+
+  #pause(attempt: number, signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#deps;
+    return clock.sleep(fullJitter(attempt, BACKOFF, random), signal);
+  }
+}
