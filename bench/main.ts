@@ -2,6 +2,7 @@
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchConsumer } from './consumer.ts';
+import { benchEndToEnd } from './e2e.ts';
 import { benchFailover } from './failover.ts';
 import { benchProducer } from './producer.ts';
 import type { BenchCase } from './report.ts';
@@ -9,6 +10,7 @@ import type { BenchCase } from './report.ts';
 const BENCHMARKS: Readonly<Record<string, (only: string) => Promise<BenchCase[]>>> = {
   consumer: benchConsumer,
   failover: benchFailover,
+  e2e: benchEndToEnd,
   producer: benchProducer,
 };
 

@@ -1,15 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { launch } from '../services/testkit/processes.ts';
 import { spawnService } from '../services/testkit/service-process.ts';
 import { load } from './load.ts';
-import { type BenchCase, percentile } from './report.ts';
+import { type BenchCase, cpuSeconds, percentile } from './report.ts';
 
 /** Share of a case that is sent before it is measured. */
 const WARM_UP = 0.2;
-/** Clock ticks a second in /proc: 100 on every Linux we know. */
-const TICKS = 100;
 
 interface Setup {
   /** Events a request; 0: `POST /send` with one. */
@@ -148,12 +145,6 @@ function bodies({ batch, sources }: Setup): (n: number) => string {
 
 async function counts(endpoint: string): Promise<{ calls: number; records: number }> {
   return (await (await fetch(endpoint)).json()) as { calls: number; records: number };
-}
-
-/** CPU time of a process so far, user and system, from /proc. */
-function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-  return (Number(fields[11]) + Number(fields[12])) / TICKS;
 }
 
 function pin(pid: number, core: number): void {

@@ -1,6 +1,6 @@
 import { DETECTOR_NAMES, type DetectorParameters, parseDetectorParameters } from '../detectors/registry.ts';
 import { commonEnv, decimal, type EnvShape, integer, oneOf, parsed, text } from '../shared/config.ts';
-import { FETCH_MODES } from './fetch/sources.ts';
+import { FETCH_MODES } from './fetch/modes.ts';
 import type { StartingPosition } from './lineage/lineage.ts';
 
 const table = (description: string, name: string) =>

@@ -15,8 +15,9 @@ import { createConsumerMetrics } from '../metrics.ts';
 import type { FetchedBatch, StreamRecord } from '../record.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { FanOutConsumer } from './fan-out-consumer.ts';
+import type { FetchMode } from './modes.ts';
 import { ShardReader } from './shard-reader.ts';
-import { createSources, type FETCH_MODES } from './sources.ts';
+import { createSources } from './sources.ts';
 
 const SHARD = 'shardId-000000000000';
 const OTHER_SHARD = 'shardId-000000000001';
@@ -28,7 +29,7 @@ const log = pino({ level: 'silent' });
 interface Subject {
   endpoint: string;
   clock: Clock;
-  mode: (typeof FETCH_MODES)[number];
+  mode: FetchMode;
   double?: KinesisDouble;
   stop(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-import { ExpiredIteratorException } from '@aws-sdk/client-kinesis';
+import { ExpiredIteratorException, type _Record as KinesisRecord } from '@aws-sdk/client-kinesis';
 import { isThrottle } from '../../shared/aws.ts';
 import { fullJitter, type Random } from '../../shared/backoff.ts';
 import type { Clock } from '../../shared/clock.ts';
@@ -63,7 +63,7 @@ export class ShardReader {
   #done: Checkpoint | undefined;
   #position: Position;
   #queue: Held[] = [];
-  /** Bytes of the batch that `next` gave last. */
+  /** Bytes of what `next` gave last. */
   #inHand = 0;
   #running: Promise<void> | undefined;
   #arrived: (() => void) | undefined;
@@ -92,12 +92,15 @@ export class ShardReader {
     this.#deps.budget.release(this.#inHand);
     this.#inHand = 0;
     this.#running ??= this.#run();
-    const held = await this.#held(signal).finally(() => {
+    await this.#arrival(signal).finally(() => {
       this.#progress = idle;
     });
-    this.#inHand = held.bytes;
+    // All of it: subscriptions give a few records at a time, and each slice costs a round trip to the store.
+    const held = this.#queue;
+    this.#queue = [];
+    this.#inHand = held.reduce((sum, { bytes }) => sum + bytes, 0);
     this.#deps.budget.wake(); // the queue has become shorter
-    return this.#toFetched(held.batch);
+    return this.#toFetched(held.map(({ batch }) => batch));
   }
 
   /** Ends reading and lets go of what was read. */
@@ -110,14 +113,14 @@ export class ShardReader {
     this.#deps.budget.wake();
   }
 
-  async #held(signal: AbortSignal): Promise<Held> {
+  /** Resolves when something is in the queue. @throws StoppedError */
+  async #arrival(signal: AbortSignal): Promise<void> {
     const onAbort = () => this.#arrived?.();
     signal.addEventListener('abort', onAbort, { once: true });
     try {
       for (;;) {
         if (signal.aborted || this.#closing.signal.aborted) throw new StoppedError();
-        const held = this.#queue.shift();
-        if (held) return held;
+        if (this.#queue.length > 0) return;
         await new Promise<void>((resolve) => {
           this.#arrived = resolve;
         });
@@ -169,35 +172,36 @@ export class ShardReader {
     while (!signal.aborted && this.#queue.length > 0 && budget.full) await budget.changed();
   }
 
-  #toFetched({ records, millisBehindLatest, children }: RawBatch): FetchedBatch {
-    const all: StreamRecord[] = [];
-    for (const record of records) {
-      const taken = userRecords(
-        {
-          shardId: this.#shardId,
-          sequenceNumber: record.SequenceNumber ?? '',
-          partitionKey: record.PartitionKey ?? '',
-          data: record.Data ?? new Uint8Array(),
-          arrivedAt: record.ApproximateArrivalTimestamp?.getTime() ?? 0,
-        },
-        this.#deps.aggregates,
-        this.#hashKeyRange,
-      );
-      const done = this.#done;
-      if (done === undefined) all.push(...taken);
-      else if (record.SequenceNumber === done.sequenceNumber)
-        all.push(...taken.filter((one) => !isDone(one, done)));
-      else {
-        this.#done = undefined;
-        all.push(...taken);
-      }
-    }
+  #toFetched(batches: readonly RawBatch[]): FetchedBatch {
+    const all = batches.flatMap(({ records }) => records.flatMap((record) => this.#userRecords(record)));
+    const last = batches.at(-1);
+    const children = last?.children;
+    const millisBehindLatest = last?.millisBehindLatest ?? 0;
     return {
       records: all,
       millisBehindLatest,
       ended: children !== undefined,
       ...(children === undefined ? {} : { childShardIds: children }),
     };
+  }
+
+  #userRecords(record: KinesisRecord): StreamRecord[] {
+    const taken = userRecords(
+      {
+        shardId: this.#shardId,
+        sequenceNumber: record.SequenceNumber ?? '',
+        partitionKey: record.PartitionKey ?? '',
+        data: record.Data ?? new Uint8Array(),
+        arrivedAt: record.ApproximateArrivalTimestamp?.getTime() ?? 0,
+      },
+      this.#deps.aggregates,
+      this.#hashKeyRange,
+    );
+    const done = this.#done;
+    if (done === undefined) return taken;
+    if (record.SequenceNumber === done.sequenceNumber) return taken.filter((one) => !isDone(one, done));
+    this.#done = undefined;
+    return taken;
   }
 
   #waitAfter(error: unknown, attempt: number): number {

@@ -2,15 +2,13 @@ import { errorCode } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import { FanOutUnavailableError } from './errors.ts';
 import { type FanOutDeps, FanOutSource } from './fan-out-source.ts';
+import type { FetchMode } from './modes.ts';
 import { type PollingDeps, PollingSource } from './polling-source.ts';
 import type { Position, RawBatch, ShardSource, ShardSourceFactory } from './shard-source.ts';
 
-/** How shards are read, as `FETCH` says. */
-export const FETCH_MODES = ['polling', 'fanout', 'auto'] as const;
-
 /** Makes the sources of a process by `FETCH`. */
 export function createSources(
-  mode: (typeof FETCH_MODES)[number],
+  mode: FetchMode,
   polling: PollingDeps,
   fanOut: FanOutDeps,
   log: Logger,
