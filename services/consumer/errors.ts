@@ -13,3 +13,12 @@ export class LeaseLostError extends WeirError {
     super('lease-lost', `the lease of ${leaseKey} is held by ${owner ?? 'nobody'} now`);
   }
 }
+
+/** A slice failed before: what the processor has in memory may not be stored, the work starts over with another one. */
+export class ProcessorFailedError extends WeirError {
+  constructor() {
+    super('processor-failed', 'processing failed before; the work on the shard must start over', {
+      retryable: true,
+    });
+  }
+}

@@ -93,6 +93,9 @@ describe('a crash', () => {
     crash.abort();
     await dead;
     proxy.plan('BatchWriteItem');
+    // The states in its memory include records whose results are not stored.
+    await expect(flush(first)).rejects.toMatchObject({ code: 'processor-failed' });
+    expect(await stack.states()).toEqual([]);
     const second = worker();
     await feed(second, records);
     await flush(second);

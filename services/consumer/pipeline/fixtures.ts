@@ -19,7 +19,7 @@ interface Chain {
  * A detector whose score follows from all amounts of its source before, in their order: a record that is left out, scored
  * twice or out of order changes each score after it.
  */
-function chainDetector(name = 'chain', version = 1): Detector<Chain> {
+export function chainDetector(name = 'chain', version = 1): Detector<Chain> {
   return {
     name,
     stateVersion: version,
@@ -50,13 +50,13 @@ export interface PipelineOptions {
 /** A pipeline on the tables of a test, with its registry. */
 export function testPipeline(
   dynamodb: DynamoDBClient,
-  tables: Readonly<Record<'recordsTable' | 'stateTable' | 'deadLetterTable', string>>,
+  tables: Readonly<Record<'recordsTable' | 'stateTable' | 'deadLetterTable' | 'stream', string>>,
   options: PipelineOptions = {},
 ) {
   const registry = createRegistry('test');
   const { pipeline, close } = assemblePipeline(
     {
-      STREAM_NAME: 'stream',
+      STREAM_NAME: tables.stream,
       RECORDS_TABLE: tables.recordsTable,
       STATE_TABLE: tables.stateTable,
       DEAD_LETTER_TABLE: tables.deadLetterTable,

@@ -1,4 +1,5 @@
 import { errorCode, InvalidEventError } from '../../shared/errors.ts';
+import { ProcessorFailedError } from '../errors.ts';
 import type { StreamRecord } from '../record.ts';
 import type { ShardProcessor } from '../shard-processor.ts';
 import type { DeadLetter } from '../sinks/dead-letters.ts';
@@ -32,6 +33,8 @@ export class ShardPipeline implements ShardProcessor {
   readonly #states: StateCache | undefined;
   readonly #range: HashKeyRange;
   readonly #seriesNames = new Map<string, string>();
+  /** A slice was not done with: states in memory may include records whose results are not stored. */
+  #failed = false;
 
   constructor(deps: PipelineDeps, states: StateCache | undefined, range: HashKeyRange) {
     this.#deps = deps;
@@ -40,6 +43,22 @@ export class ShardPipeline implements ShardProcessor {
   }
 
   async process(records: readonly StreamRecord[], signal: AbortSignal, progress: () => void): Promise<void> {
+    if (this.#failed) throw new ProcessorFailedError();
+    this.#failed = true;
+    await this.#process(records, signal, progress);
+    this.#failed = false;
+  }
+
+  async flush(signal: AbortSignal, progress: () => void): Promise<void> {
+    if (this.#failed) throw new ProcessorFailedError();
+    await this.#states?.flush(signal, progress);
+  }
+
+  close(): void {
+    this.#states?.close();
+  }
+
+  async #process(records: readonly StreamRecord[], signal: AbortSignal, progress: () => void): Promise<void> {
     const { clock, deadLetters, metrics } = this.#deps;
     const processedAt = new Date(clock.now()).toISOString();
     const rejected: DeadLetter[] = [];
@@ -66,14 +85,6 @@ export class ShardPipeline implements ShardProcessor {
       if (ingestedAt !== undefined)
         metrics.endToEndSeconds.observe(Math.max(0, storedAt - ingestedAt) / 1000);
     }
-  }
-
-  async flush(signal: AbortSignal, progress: () => void): Promise<void> {
-    await this.#states?.flush(signal, progress);
-  }
-
-  close(): void {
-    this.#states?.close();
   }
 
   #decode(records: readonly StreamRecord[], rejected: DeadLetter[]): DecodedRecord[] {
@@ -187,17 +198,29 @@ export class ShardPipeline implements ShardProcessor {
       const found = items.get(key);
       items.delete(key);
       if (found)
-        rejected.push({ record: found.decoded.record, reason: 'item-refused', message: error.message });
+        rejected.push({
+          record: found.decoded.record,
+          reason: 'item-refused',
+          errorCode: errorCode(error),
+          message: error.message,
+        });
     }
     if (refusedRollups[0]) throw refusedRollups[0].error;
   }
 
   #reject(record: StreamRecord, error: unknown): DeadLetter {
-    if (error instanceof InvalidEventError) return { record, reason: error.code, message: error.message };
+    if (error instanceof InvalidEventError) {
+      return { record, reason: error.code, errorCode: error.code, message: error.message };
+    }
     // A bug of ours or of a detector: the shard goes on, the record waits to be redriven once it is mended.
     const { shardId, sequenceNumber } = record;
     this.#deps.log.error({ err: error, shardId, sequenceNumber }, 'a record could not be processed');
-    return { record, reason: 'processing-failed', message: `${errorCode(error)}: ${String(error)}` };
+    return {
+      record,
+      reason: 'processing-failed',
+      errorCode: errorCode(error),
+      message: String(error),
+    };
   }
 
   /** One line a slice, however many records a hostile writer spoils. */

@@ -13,6 +13,8 @@ export interface DeadLetter {
   record: StreamRecord;
   /** A stable code. */
   reason: string;
+  /** The code of the error behind it. */
+  errorCode: string;
   message: string;
 }
 
@@ -87,6 +89,7 @@ export function toRows(letter: DeadLetter, stream: string, failedAt: string): Ro
     partition_key: { S: record.partitionKey },
     approximate_arrival_timestamp: { N: String(record.arrivedAt / 1000) },
     reason: { S: letter.reason },
+    error_code: { S: letter.errorCode },
     message: { S: letter.message.slice(0, MAX_MESSAGE_LENGTH).toWellFormed() },
     failed_at: { S: failedAt },
     size_bytes: { N: String(record.data.byteLength) },

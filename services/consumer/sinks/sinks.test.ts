@@ -29,6 +29,7 @@ describe('a dead letter', () => {
       arrivedAt: 1_700_000_000_123,
     },
     reason: 'record-not-json',
+    errorCode: 'record-not-json',
     message: `half a pair \ud800 ${'x'.repeat(5_000)}`,
   });
 

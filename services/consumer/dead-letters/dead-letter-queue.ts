@@ -1,0 +1,214 @@
+import {
+  BatchWriteItemCommand,
+  type DynamoDBClient,
+  paginateQuery,
+  paginateScan,
+  type WriteRequest,
+} from '@aws-sdk/client-dynamodb';
+import { type KinesisClient, PutRecordCommand } from '@aws-sdk/client-kinesis';
+import type { Clock } from '../../shared/clock.ts';
+import { InvalidEventError, WeirError } from '../../shared/errors.ts';
+import { idFromPosition } from '../../shared/ids.ts';
+import type { Row } from '../../shared/kcl/lease-row.ts';
+import { decode } from '../pipeline/decode.ts';
+import type { StreamRecord } from '../record.ts';
+
+/** BatchWriteItem takes 25 requests a call. */
+const MAX_DELETES_PER_CALL = 25;
+const RETRY_MS = 100;
+
+/** A dead letter without its bytes. */
+export interface DeadLetterHead {
+  id: string;
+  stream: string;
+  shardId: string;
+  sequenceNumber: string;
+  subSequenceNumber: number | undefined;
+  partitionKey: string;
+  /** When Kinesis took the record, ms since the epoch. */
+  arrivedAt: number;
+  /** A stable code. */
+  reason: string;
+  /** The code of the error behind it. */
+  errorCode: string | undefined;
+  message: string;
+  /** ISO 8601. */
+  failedAt: string;
+  sizeBytes: number;
+  chunks: number;
+}
+
+/** What became of one dead letter. */
+export type Redriven =
+  /** It is on the stream again, at this place, and is no dead letter any more. */
+  | { kind: 'redriven'; shardId: string; sequenceNumber: string }
+  /** It would fail again for this reason; it stays where it is. */
+  | { kind: 'kept'; reason: string; message: string };
+
+export interface DeadLetterQueueDeps {
+  dynamodb: DynamoDBClient;
+  kinesis: KinesisClient;
+  /** The dead-letter table. */
+  table: string;
+  clock: Clock;
+}
+
+/** The dead letters of an application, to be looked at and put through again. */
+export class DeadLetterQueue {
+  readonly #deps: DeadLetterQueueDeps;
+
+  constructor(deps: DeadLetterQueueDeps) {
+    this.#deps = deps;
+  }
+
+  /** All dead letters in no order, without their bytes. @param reason those with this reason only. */
+  async *list(reason?: string): AsyncGenerator<DeadLetterHead> {
+    const { dynamodb, table } = this.#deps;
+    const pages = paginateScan(
+      { client: dynamodb },
+      {
+        TableName: table,
+        FilterExpression: reason === undefined ? 'chunk = :head' : 'chunk = :head AND reason = :reason',
+        ExpressionAttributeValues: {
+          ':head': { N: '0' },
+          ...(reason === undefined ? {} : { ':reason': { S: reason } }),
+        },
+        ProjectionExpression:
+          'id, chunks, #stream, shard_id, sequence_number, sub_sequence_number, partition_key, ' +
+          'approximate_arrival_timestamp, reason, error_code, #message, failed_at, size_bytes',
+        ExpressionAttributeNames: { '#stream': 'stream', '#message': 'message' },
+      },
+    );
+    for await (const { Items = [] } of pages) for (const row of Items) yield headOf(row);
+  }
+
+  /**
+   * The record of a dead letter, all its bytes.
+   *
+   * @throws WeirError `dead-letter-not-found`, or `dead-letter-incomplete` when it is being written or removed.
+   */
+  async read(id: string): Promise<{ head: DeadLetterHead; data: Buffer }> {
+    const { dynamodb, table } = this.#deps;
+    const rows: Row[] = [];
+    const pages = paginateQuery(
+      { client: dynamodb },
+      {
+        TableName: table,
+        KeyConditionExpression: 'id = :id',
+        ExpressionAttributeValues: { ':id': { S: id } },
+        ConsistentRead: true,
+      },
+    );
+    for await (const { Items = [] } of pages) rows.push(...Items);
+    const [first] = rows;
+    if (first?.chunk?.N !== '0')
+      throw new WeirError('dead-letter-not-found', `there is no dead letter ${id}`);
+    const head = headOf(first);
+    const data = Buffer.concat(rows.map((row) => row.data?.B ?? new Uint8Array()));
+    if (data.byteLength !== head.sizeBytes) {
+      throw new WeirError(
+        'dead-letter-incomplete',
+        `dead letter ${id} has ${data.byteLength} of ${head.sizeBytes} bytes: it is being written or removed`,
+        { retryable: true },
+      );
+    }
+    return { head, data };
+  }
+
+  /**
+   * Puts a dead letter's record on its stream again, under its partition key, and removes the letter once Kinesis has
+   * stored it. From there on it goes the way of every record: in the order of its source as of now, into the tables or
+   * back into the dead letters.
+   *
+   * It carries the identity it had, so that a redrive that is made twice (its answer was lost, two people were at it)
+   * counts once, as a producer's retry does.
+   *
+   * @param options.force also when it would fail again by today's code.
+   * @throws WeirError as `read`, or what Kinesis and DynamoDB answer; the letter is there then.
+   */
+  async redrive(id: string, options: { force?: boolean } = {}): Promise<Redriven> {
+    const { kinesis } = this.#deps;
+    const { head, data } = await this.read(id);
+    const { subSequenceNumber, ...place } = head;
+    const record: StreamRecord = {
+      ...place,
+      ...(subSequenceNumber === undefined ? {} : { subSequenceNumber }),
+      data,
+    };
+    try {
+      decode(record, head.stream);
+    } catch (error) {
+      if (!(error instanceof InvalidEventError)) throw error;
+      if (!options.force) return { kind: 'kept', reason: error.code, message: error.message };
+    }
+    const answer = await kinesis.send(
+      new PutRecordCommand({
+        StreamName: head.stream,
+        PartitionKey: head.partitionKey,
+        Data: withIdentity(record, head.stream),
+      }),
+    );
+    await this.#remove(head);
+    return {
+      kind: 'redriven',
+      shardId: answer.ShardId ?? '',
+      sequenceNumber: answer.SequenceNumber ?? '',
+    };
+  }
+
+  /** Chunk 0 goes first: from then on there is no such dead letter. */
+  async #remove({ id, chunks }: DeadLetterHead): Promise<void> {
+    const { dynamodb, table, clock } = this.#deps;
+    let requests: WriteRequest[] = Array.from({ length: chunks }, (_, chunk) => ({
+      DeleteRequest: { Key: { id: { S: id }, chunk: { N: String(chunk) } } },
+    }));
+    while (requests.length > 0) {
+      const { UnprocessedItems } = await dynamodb.send(
+        new BatchWriteItemCommand({ RequestItems: { [table]: requests.slice(0, MAX_DELETES_PER_CALL) } }),
+      );
+      const left = UnprocessedItems?.[table] ?? [];
+      if (left.length > 0) await clock.sleep(RETRY_MS);
+      requests = [...left, ...requests.slice(MAX_DELETES_PER_CALL)];
+    }
+  }
+}
+
+/**
+ * The bytes of a record with the `request_id` that it counts under. One that came without is known by its old
+ * position, which the new one can't tell: the id is written into its text, which else stays as it is.
+ */
+function withIdentity(record: StreamRecord, stream: string): Uint8Array {
+  const text = Buffer.from(record.data).toString('utf8');
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    return record.data;
+  }
+  const isObject = typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed);
+  if (!isObject || Object.hasOwn(parsed as object, 'request_id')) return record.data;
+  const id = idFromPosition(stream, record.sequenceNumber, record.subSequenceNumber ?? 0);
+  const body = text.slice(text.indexOf('{') + 1);
+  const comma = Object.keys(parsed as object).length > 0 ? ',' : '';
+  return Buffer.from(`{"request_id":"${id}"${comma}${body}`);
+}
+
+function headOf(row: Row): DeadLetterHead {
+  const text = (name: string) => row[name]?.S ?? '';
+  const number = (name: string) => Number(row[name]?.N ?? 0);
+  return {
+    id: text('id'),
+    stream: text('stream'),
+    shardId: text('shard_id'),
+    sequenceNumber: text('sequence_number'),
+    subSequenceNumber: row.sub_sequence_number ? number('sub_sequence_number') : undefined,
+    partitionKey: text('partition_key'),
+    arrivedAt: number('approximate_arrival_timestamp') * 1000,
+    reason: text('reason'),
+    errorCode: row.error_code?.S,
+    message: text('message'),
+    failedAt: text('failed_at'),
+    sizeBytes: number('size_bytes'),
+    chunks: number('chunks'),
+  };
+}

@@ -1,0 +1,120 @@
+import { createHash } from 'node:crypto';
+import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { TestStack } from '../../testkit/stack.ts';
+import type { StreamRecord } from '../record.ts';
+import type { ShardProcessor } from '../shard-processor.ts';
+import { replay, streamRecord, testPipeline, WHOLE_RANGE } from './fixtures.ts';
+
+const MIDDLE = 2n ** 127n;
+const LOWER = { starting: '0', ending: String(MIDDLE - 1n) };
+const UPPER = { starting: String(MIDDLE), ending: WHOLE_RANGE.ending };
+const [PARENT, LOW, HIGH, MERGED] = [0, 1, 2, 3].map((n) => `shardId-00000000000${n}`) as [
+  string,
+  string,
+  string,
+  string,
+];
+
+let stack: TestStack;
+const closers: (() => void)[] = [];
+beforeEach(async () => {
+  stack = await TestStack.create({
+    kinesis: inject('kinesisEndpoint'),
+    dynamodb: inject('dynamodbEndpoint'),
+  });
+});
+afterEach(async () => {
+  for (const close of closers.splice(0)) close();
+  await stack.close();
+});
+
+function worker(hashKeyRange: { starting: string; ending: string }): ShardProcessor {
+  const { pipeline, close } = testPipeline(stack.dynamodb, stack.resources);
+  closers.push(close);
+  return pipeline.open({ hashKeyRange });
+}
+
+const { signal } = new AbortController();
+const feed = (processor: ShardProcessor, records: readonly StreamRecord[]) =>
+  processor.process(records, signal, () => {});
+const flush = (processor: ShardProcessor) => processor.flush(signal, () => {});
+const isLow = (source: string) => BigInt(`0x${createHash('md5').update(source).digest('hex')}`) < MIDDLE;
+/** Each shard's sequence numbers begin anew: only the shard tells which is later. */
+const inShard = (shardId: string, from: number, count: number) =>
+  Array.from({ length: count }, (_, n) => ({
+    ...streamRecord(from + n, `s${n % 8}`, from + n, { shardId }),
+    sequenceNumber: String(1_000 + n),
+  }));
+
+async function expectReplayed(records: readonly StreamRecord[]): Promise<void> {
+  const { verdicts } = replay(records);
+  const items = await stack.records();
+  expect(Object.fromEntries(items.map((item) => [item.id, item.anomaly_score]))).toEqual(
+    Object.fromEntries(Array.from(verdicts, ([id, { score }]) => [id, score])),
+  );
+}
+
+describe('the state of a source', () => {
+  it('goes on through a split and a merge, and a late worker on the parent changes nothing', async () => {
+    const before = inShard(PARENT, 0, 80);
+    const between = inShard(LOW, 80, 80).map((record) => ({
+      ...record,
+      shardId: isLow(record.partitionKey) ? LOW : HIGH,
+    }));
+    const after = inShard(MERGED, 160, 80);
+    const zombie = worker(WHOLE_RANGE);
+    await feed(zombie, before.slice(0, 40));
+    const parent = worker(WHOLE_RANGE);
+    await feed(parent, before);
+    await flush(parent);
+    for (const [shard, range] of [
+      [LOW, LOWER],
+      [HIGH, UPPER],
+    ] as const) {
+      const child = worker(range);
+      await feed(
+        child,
+        between.filter(({ shardId }) => shardId === shard),
+      );
+      await flush(child);
+    }
+    await flush(zombie);
+    await feed(zombie, before.slice(40));
+    await flush(zombie);
+    const merged = worker(WHOLE_RANGE);
+    await feed(merged, after);
+    await flush(merged);
+    await expectReplayed([...before, ...between, ...after]);
+    expect(await stack.states()).toHaveLength(8);
+  });
+
+  it('is not shared by shards that are of no lineage: no record is taken for done by what another shard did', async () => {
+    // Another writer put the same source in both shards, by explicit hash key or an old shard map.
+    const sources = Array.from({ length: 8 }, (_, n) => `s${n}`);
+    const stray = (shardId: string, from: number) =>
+      sources.map((source, n) => streamRecord(from + n, source, n, { shardId }));
+    const high = worker(UPPER);
+    await feed(high, stray(HIGH, 0));
+    await flush(high);
+    const low = worker(LOWER);
+    await feed(low, stray(LOW, 100));
+    await flush(low);
+    expect(await stack.countRecords()).toBe(16);
+    const states = await stack.states();
+    expect(states).toHaveLength(16);
+    expect(states.filter(({ series }) => sources.includes(String(series)))).toHaveLength(8);
+  });
+
+  it('is apart for each partition key that a source is spread over', async () => {
+    const processor = worker(WHOLE_RANGE);
+    await feed(
+      processor,
+      Array.from({ length: 6 }, (_, n) => streamRecord(n, 'spread', n, { partitionKey: `key-${n % 3}` })),
+    );
+    await flush(processor);
+    expect((await stack.states()).map(({ series }) => series).sort()).toEqual(
+      [0, 1, 2].map((n) => JSON.stringify(['spread', `key-${n}`])),
+    );
+    expect(await stack.countRecords()).toBe(6);
+  });
+});
