@@ -4,6 +4,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { WeirError } from '../shared/errors.ts';
 import { backtest } from './commands/backtest.ts';
 import { keys } from './commands/keys.ts';
+import { simulate } from './commands/simulate.ts';
 
 // Each command is a file in `commands/` that exports a commander `Command`.
 const program = new Command('weir')
@@ -11,7 +12,8 @@ const program = new Command('weir')
   .version(packageJson.version)
   .showHelpAfterError()
   .addCommand(backtest)
-  .addCommand(keys);
+  .addCommand(keys)
+  .addCommand(simulate);
 
 try {
   await program.parseAsync();

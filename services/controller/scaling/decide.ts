@@ -103,7 +103,8 @@ function learn(memory: Memory, { at, target, stream }: Observation): Memory {
     const rates = open.map((shard) => arrivalOf(shard, next));
     if (open.length > 0 && open.some((shard) => shard.arrival) && rates.every((rate) => rate !== undefined)) {
       const sum = (of: keyof Throughput) => rates.reduce((total, rate) => total + (rate?.[of] ?? 0), 0);
-      next = { ...next, arrival: { records: sum('records'), bytes: sum('bytes') } };
+      const arrival = { records: sum('records'), bytes: sum('bytes') };
+      next = { ...next, arrival };
     }
     const sample = truePodRate(stream.shards);
     if (sample !== undefined) {

@@ -15,8 +15,16 @@ export function usedCalls(memory: Memory, now: number): number {
   ).length;
 }
 
-/** A call that was decided on and whose effect was not seen: it is to be made again, not anew. */
-export function pendingCall(memory: Memory): ReshardCall | undefined {
+/**
+ * An UpdateShardCount call that was decided on from so many shards, and whose effect was not seen: it is made again as
+ * it was, whatever the load is by now, since a call with another target would count once more.
+ */
+export function pendingUpdate(memory: Memory, current: number): ReshardCall | undefined {
+  const pending = pendingCall(memory);
+  return pending?.operation === 'UpdateShardCount' && pending.from === current ? pending : undefined;
+}
+
+function pendingCall(memory: Memory): ReshardCall | undefined {
   return memory.ledger.findLast((call) => call.outcome === 'Pending');
 }
 
@@ -44,8 +52,8 @@ export function settleLedger(memory: Memory, stream: StreamObservation, now: num
   // Half-way through a change the count is anything.
   if (stream.status !== 'ACTIVE') return next;
   const before = memory.openShards;
-  const explained = before === undefined || before === open || ledger.at(-1)?.to === open;
-  if (explained) return { ...next, openShards: open };
+  if (before === undefined || before === open) return { ...next, openShards: open };
+  if (ledger.at(-1)?.to === open) return { ...next, openShards: open, reshardedAt: now };
   // Whoever it was had a reason: the window for going down starts anew.
   const call: ReshardCall = {
     at: now,
@@ -54,7 +62,7 @@ export function settleLedger(memory: Memory, stream: StreamObservation, now: num
     to: open,
     outcome: 'Accepted',
   };
-  return { ...next, openShards: open, shardPeaks: [], ledger: append(ledger, call) };
+  return { ...next, openShards: open, reshardedAt: now, shardPeaks: [], ledger: append(ledger, call) };
 }
 
 /**
@@ -88,13 +96,13 @@ export function callsLeft(memory: Memory, calls: number, reserve: number, now: n
   return Math.max(0, calls - reserve - usedCalls(memory, now));
 }
 
-export function sameCall(a: ReshardCall, b: ReshardCall): boolean {
+function sameCall(a: ReshardCall, b: ReshardCall): boolean {
   return (
     a.operation === b.operation && a.from === b.from && a.to === b.to && a.shards?.join() === b.shards?.join()
   );
 }
 
-export function callOf(step: ReshardStep, from: number, to: number, at: number): ReshardCall {
+function callOf(step: ReshardStep, from: number, to: number, at: number): ReshardCall {
   switch (step.kind) {
     case 'update-shard-count':
       return { at, operation: 'UpdateShardCount', from, to, outcome: 'Pending' };

@@ -47,6 +47,11 @@ export const memorySchema = z.object({
   budgetSpentUntil: time.optional(),
   /** Open shards at the last look: a change that is in nobody's ledger was somebody else's call. */
   openShards: count.optional(),
+  /** When that number last changed. */
+  reshardedAt: time.optional(),
+  /** Since when more shards are wished for at each look, and since when all of them are full. */
+  growthSince: time.optional(),
+  saturatedSince: time.optional(),
   /** Last known arrival of the whole stream a second. */
   arrival: z.object({ records: rate, bytes: rate }).optional(),
   /** What one busy pod gets done a second: learned, of the last minute. */

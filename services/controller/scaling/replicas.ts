@@ -11,7 +11,10 @@ const DEFAULT_TOLERANCE = 0.1;
 
 /** What the load asks for at this moment. */
 interface Need {
+  /** To go up to: with what piles up while new pods start. */
   replicas: number;
+  /** To go down to: handing over takes no restart. */
+  enough: number;
   /** Required rate over all shards; `undefined` when it can't be known. */
   requiredRate: number | undefined;
   /** Busiest pod's load over what a pod can do, with the replicas of now and without a restart. */
@@ -33,14 +36,15 @@ export function decideReplicas(context: Context, memory: Memory, current: number
   const need = needOf(context, memory, current);
   if (need === undefined) return { ...hold(context, memory, current), requiredRate: undefined };
 
-  const tolerated =
-    need.replicas > current && current > 0 && need.usage <= 1 + (up.tolerance ?? DEFAULT_TOLERANCE);
+  const over = current === 0 || need.usage > 1 + (up.tolerance ?? DEFAULT_TOLERANCE);
+  const needed = over ? Math.max(need.replicas, Math.min(current, need.enough)) : need.enough;
+  const tolerated = !over && needed > current;
   const nearly =
-    need.replicas < current &&
-    need.replicas > 0 &&
-    1 - need.replicas / current <= (down.tolerance ?? DEFAULT_TOLERANCE) &&
+    needed < current &&
+    needed > 0 &&
+    1 - needed / current <= (down.tolerance ?? DEFAULT_TOLERANCE) &&
     current <= max;
-  const wanted = tolerated || nearly ? current : need.replicas;
+  const wanted = tolerated || nearly ? current : needed;
   const upMs = (up.stabilizationWindowSeconds ?? 0) * 1000;
   const downMs = (down.stabilizationWindowSeconds ?? DEFAULT_DOWN_WINDOW_SECONDS) * 1000;
   // Nothing is remembered yet: what is there counts as recommended, so that a restart doesn't scale in at once.
@@ -58,7 +62,7 @@ export function decideReplicas(context: Context, memory: Memory, current: number
     reason = desired > current ? upReason(context, current) : 'Stabilizing';
   } else if (peak < current) {
     desired = peak;
-    reason = need.replicas === 0 ? 'Idle' : 'LoadFell';
+    reason = needed === 0 ? 'Idle' : 'LoadFell';
   } else if (wanted < current) reason = 'Stabilizing';
 
   const mayRise = stepLimit(memory, current);
@@ -70,11 +74,11 @@ export function decideReplicas(context: Context, memory: Memory, current: number
   const limited = Math.min(Math.max(desired, limits.lower), limits.upper);
   if (limited !== desired) [desired, reason] = [limited, 'LimitedByBehavior'];
   const bounded = Math.min(Math.max(desired, min), max);
-  if (bounded !== desired || (need.replicas > max && bounded === max))
+  if (bounded !== desired || (needed > max && bounded === max))
     [desired, reason] = [bounded, 'LimitedByBounds'];
   if (blind && wanted < current) [desired, reason] = [Math.max(current, min), 'NoData'];
 
-  const verdict: Verdict = { current, desired, needed: need.replicas, reason, sentence: '' };
+  const verdict: Verdict = { current, desired, needed, reason, sentence: '' };
   verdict.sentence = explain(verdict, context, memory, need, downMs / 1000);
   return { verdict, memory: { ...memory, replicaPeaks, replicaLows }, requiredRate: need.requiredRate };
 }
@@ -88,10 +92,10 @@ function needOf(context: Context, memory: Memory, current: number): Need | undef
   const { podRate } = memory;
   if (shards.length === 0) return undefined;
   const idle = arrivals?.every(({ records }) => records === 0) && maxLagSeconds === 0;
-  if (idle) return { replicas: 0, requiredRate: 0, usage: 0 };
+  if (idle) return { replicas: 0, enough: 0, requiredRate: 0, usage: 0 };
   // Somebody must look at what is there; how many pods it takes shows once the first one works.
   if (current === 0 && (maxLagSeconds ?? 0) > 0 && (!arrivals || !podRate))
-    return { replicas: 1, requiredRate: undefined, usage: Number.POSITIVE_INFINITY };
+    return { replicas: 1, enough: 1, requiredRate: undefined, usage: Number.POSITIVE_INFINITY };
   if (!arrivals || podRate === undefined) return undefined;
   const loads = (which: 'startable' | 'open', restartSeconds: number) =>
     shards.flatMap((shard, i) =>
@@ -105,9 +109,11 @@ function needOf(context: Context, memory: Memory, current: number): Need | undef
     );
   const pods = sets(settings.restartSeconds).map((set) => podsFor(set, podRate));
   const now = sets(0);
+  const least = (maxLagSeconds ?? 0) > 0 ? 1 : 0;
   const usage = now.map((set) => busiestPod(set, shardsPerPod(set.length, current)) / podRate);
   return {
-    replicas: Math.max((maxLagSeconds ?? 0) > 0 ? 1 : 0, ...pods),
+    replicas: Math.max(least, ...pods),
+    enough: Math.max(least, ...now.map((set) => podsFor(set, podRate))),
     requiredRate: Math.max(...now.map((set) => set.reduce((sum, load) => sum + load, 0))),
     usage: Math.max(...usage),
   };

@@ -1,6 +1,6 @@
 import type { Context } from './context.ts';
 import type { Reason, Verdict } from './decision.ts';
-import { callOf, callsLeft, enterStep, pendingCall, sameCall, usedCalls } from './ledger.ts';
+import { callsLeft, enterStep, pendingUpdate, usedCalls } from './ledger.ts';
 import type { Memory } from './memory.ts';
 import { rangeShare, type StreamObservation, type Throughput } from './observation.ts';
 import { coldestPair, hotShard, type OpenShard, splitOf, usageAfterUniform } from './ranges.ts';
@@ -15,6 +15,21 @@ const HOT = 0.9;
 const SATURATED = 0.95;
 /** Deviation from the planned use of a shard that is left alone. */
 const TOLERANCE = 0.05;
+/** The same for what a pod can read of a shard. */
+const POD_TOLERANCE = 0.1;
+/** More shards are made when two looks in a row ask for them: the first may have seen half of a jump. */
+const CONFIRM_MS = 10_000;
+/** After a change it takes this long until the new shards show what they get. */
+const SETTLE_MS = 60_000;
+/**
+ * What was refused while the shards were full comes in after a change, for about one and a half times as long. A second
+ * time in a row that says little about what is really sent: then half more instead of twice as much.
+ */
+const FLUSH = 1.5;
+const LONG_FULL_MS = 150_000;
+/** Each step up of the last hour makes the next one larger by a quarter, so that a ramp takes few of the day's calls. */
+const GROWTH_MS = 3_600_000;
+
 interface Half {
   verdict: Verdict & { step: ReshardStep | undefined };
   memory: Memory;
@@ -69,22 +84,28 @@ export function decideShards(
   if (!arrivals || current === 0) return stay('RateUnknown', 'it is not known what arrives', undefined);
 
   const needed = neededShards(context, memory, stream, open);
+  const again = pendingUpdate(memory, current);
+  const grow = growWish(context, memory, open, needed, again?.to);
+  const saturated = fillOf(open) >= SATURATED;
+  // New shards show nothing at first; that doesn't end what was before.
+  const changing = stream.status !== 'ACTIVE' || at - (memory.reshardedAt ?? 0) < SETTLE_MS;
   const before = memory.shardPeaks.length > 0 ? memory.shardPeaks : [{ at, value: current }];
-  const shardPeaks = pushMax(
-    before,
-    at,
-    blind ? Math.max(needed, current) : needed,
-    reshard.windowSeconds * 1000,
-  );
-  const remembered: Memory = { ...memory, shardPeaks };
-  const wish =
-    growWish(context, remembered, open, needed) ??
-    shrinkWish(context, remembered, open, Math.max(needed, shardPeaks[0]?.value ?? needed));
+  const seen = Math.max(needed, grow?.desired ?? 0, blind ? current : 0);
+  const remembered: Memory = {
+    ...memory,
+    shardPeaks: pushMax(before, at, seen, reshard.windowSeconds * 1000),
+    growthSince: grow && (memory.growthSince ?? at),
+    saturatedSince:
+      saturated || changing ? (memory.saturatedSince ?? (saturated ? at : undefined)) : undefined,
+  };
+  const wish = grow ?? shrinkWish(context, remembered, open, remembered.shardPeaks[0]?.value ?? needed);
   if (stream.status !== 'ACTIVE') {
     return stay('StreamUpdating', `the stream is ${stream.status}, one change at a time`, needed, remembered);
   }
   if (!wish) return stay(...noWish(context, open, needed), needed, remembered);
   const grows = wish.desired > current;
+  const early = grows ? tooEarly(wish, remembered, at) : undefined;
+  if (early) return stay('Stabilizing', `${wish.why}, but ${early}`, needed, remembered);
   if (context.draining && !(grows && wish.reason === 'WriteSaturated')) {
     return stay(
       'LineageDraining',
@@ -99,9 +120,7 @@ export function decideShards(
     const entered = acts ? enterStep(remembered, step, current, desired, at) : remembered;
     return { verdict: verdictOf(chosen, current, needed), memory: entered };
   };
-  // Decided before, never seen to happen: the same call again, which is in the ledger already.
-  const again = pendingCall(memory);
-  const repeats = again !== undefined && sameCall(again, callOf(wish.step, current, wish.desired, at));
+  const repeats = wish.step.kind === 'update-shard-count' && wish.step.target === again?.to;
   const reserve = grows ? 0 : reshard.reservedCalls;
   const free = wish.step.kind !== 'update-shard-count' || repeats;
   if (!free && callsLeft(memory, settings.reshardCalls, reserve, at) === 0) {
@@ -114,6 +133,26 @@ export function decideShards(
   return carryOut(wish);
 }
 
+/** Why more shards are not made yet. */
+function tooEarly({ reason }: Wish, memory: Memory, at: number): string | undefined {
+  const { growthSince = at, reshardedAt } = memory;
+  if (at - growthSince < CONFIRM_MS) return 'one more look must confirm it';
+  if (reshardedAt === undefined || reason === 'HotShard') return undefined;
+  return at - reshardedAt < SETTLE_MS ? 'the last change is too fresh to tell' : undefined;
+}
+
+/** Shards are full because what was refused before the last change comes in now. */
+function isFlushing({ reshardedAt, saturatedSince }: Memory, at: number): boolean {
+  if (reshardedAt === undefined || saturatedSince === undefined) return false;
+  const full = reshardedAt - saturatedSince;
+  return full > LONG_FULL_MS && at - reshardedAt < full * FLUSH;
+}
+
+/** Share of their limits that all open shards together use. */
+function fillOf(open: readonly OpenShard[]): number {
+  return open.reduce((sum, shard) => sum + shard.use, 0) / Math.max(1, open.length);
+}
+
 function useOf(arrival: Throughput | undefined, { settings }: Context): number {
   if (!arrival) return 0;
   return Math.max(
@@ -124,8 +163,8 @@ function useOf(arrival: Throughput | undefined, { settings }: Context): number {
 
 /** Shards for the whole load, within the bounds. */
 function neededShards(
-  { arrivals = [], settings, spec, reshard }: Context,
-  { podRate }: Memory,
+  { at, arrivals = [], settings, spec, reshard }: Context,
+  memory: Memory,
   stream: StreamObservation,
   open: readonly OpenShard[],
 ): number {
@@ -138,28 +177,38 @@ function neededShards(
     sum('records') / settings.shardRecordsPerSecond,
     sum('bytes') / settings.shardBytesPerSecond,
   );
-  const saturated = fill / current >= SATURATED;
+  const saturated = fillOf(open) >= SATURATED;
+  const full = Math.ceil(current * (isFlushing(memory, at) ? 1.5 : 2));
   const tolerated = current * settings.writeUtilization * (1 + TOLERANCE);
   const exact = Math.ceil((fill * demand) / settings.writeUtilization - 1e-9);
   const writes = saturated
-    ? Math.max(exact, current * 2)
+    ? Math.max(exact, full)
     : fill * demand <= tolerated
       ? Math.min(exact, current)
       : exact;
-  const reads = podRate ? Math.ceil(sum('records') / spec.objective.utilization / podRate - 1e-9) : 1;
+  // What is normal: a sink that is slow for a while is no reason to change a stream.
+  const { normalPodRate: podRate } = memory;
+  const pods = podRate ? sum('records') / spec.objective.utilization / podRate : 1;
+  const reads = pods <= current * (1 + POD_TOLERANCE) ? Math.min(Math.ceil(pods), current) : Math.ceil(pods);
   return Math.min(Math.max(writes, reads, 1, reshard.min), reshard.max);
 }
 
 function growWish(
-  { settings, reshard }: Context,
-  { podRate }: Memory,
+  context: Context,
+  memory: Memory,
   open: readonly OpenShard[],
   needed: number,
+  decided: number | undefined,
 ): Wish | undefined {
+  const { at, settings, reshard } = context;
+  const { normalPodRate: podRate, ledger } = memory;
   const current = open.length;
   if (needed > current) {
-    const desired = nextUp(current, needed, reshard.max);
-    const mean = open.reduce((sum, shard) => sum + shard.use, 0) / current;
+    const mean = fillOf(open);
+    const recent = ledger.filter((call) => call.at > at - GROWTH_MS && call.to > call.from).length;
+    const ahead = mean >= SATURATED ? needed : Math.ceil(needed * (1 + recent / 4));
+    const repeated = decided !== undefined && decided > current && decided <= reshard.max;
+    const desired = repeated ? decided : nextUp(current, ahead, reshard.max);
     const saturated = mean > settings.writeUtilization;
     return {
       step: { kind: 'update-shard-count', target: desired },
@@ -181,7 +230,7 @@ function growWish(
 }
 
 function shrinkWish(
-  { spec, settings, reshard, maxLagSeconds }: Context,
+  { at, spec, settings, reshard, maxLagSeconds }: Context,
   memory: Memory,
   open: readonly OpenShard[],
   peak: number,
@@ -192,9 +241,12 @@ function shrinkWish(
     return undefined;
   const why = `for ${duration(reshard.windowSeconds)} ${count(least, 'shard')} would have been enough`;
   const desired = nextDown(current, least);
-  if (desired !== undefined && usageAfterUniform(open, desired) <= settings.writeUtilization) {
+  const even = desired !== undefined && usageAfterUniform(open, desired) <= settings.writeUtilization;
+  if (even && callsLeft(memory, settings.reshardCalls, reshard.reservedCalls, at) > 0) {
     return { step: { kind: 'update-shard-count', target: desired }, desired, reason: 'LoadFell', why };
   }
+  // No call, or an even deal would put too much into one shard, or the step is smaller than a quarter, as of 5 to 4.
+  if (desired === undefined && current - least < current / 5) return undefined;
   const pair = coldestPair(open);
   if (!pair || pair.use > settings.writeUtilization / 2) return undefined;
   // One busy pod must be able to read what is merged.
@@ -233,7 +285,7 @@ function noWish({ reshard }: Context, open: readonly OpenShard[], needed: number
       'LimitedByBounds',
       `producers use ${percent(hot.use)} of ${hot.id}, and spec.shards.max is ${reshard.max}`,
     ];
-  const mean = open.reduce((sum, shard) => sum + shard.use, 0) / open.length;
+  const mean = fillOf(open);
   if (needed < open.length)
     return [
       'Stabilizing',

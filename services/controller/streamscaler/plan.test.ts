@@ -18,6 +18,9 @@ const SPEC: StreamScaler['spec'] = {
   behavior: { reshard: { scaleDownWindowSeconds: 3_600, reservedCalls: 4 } },
 };
 
+/** It was looked at before: then more shards were asked for too. */
+const SEEN: StreamScalerStatus = { memory: { growthSince: START - 15_000 } };
+
 /** One shard that is full, read by one pod that is too slow. */
 function observe(at: number, lagSeconds: number | undefined, more: Partial<Observation> = {}): Observation {
   return {
@@ -49,7 +52,7 @@ function observe(at: number, lagSeconds: number | undefined, more: Partial<Obser
 
 describe('plan', () => {
   it('gives actions, status, conditions and events of one decision', () => {
-    const plan = planFor({ observation: observe(START, 600), spec: SPEC, paused: false, status: undefined });
+    const plan = planFor({ observation: observe(START, 600), spec: SPEC, paused: false, status: SEEN });
     expect(plan.actions).toEqual([
       { kind: 'scale', from: 1, to: 2 },
       { kind: 'update-shard-count', target: 4 },
@@ -70,7 +73,7 @@ describe('plan', () => {
   });
 
   it('does the same after a crash between writing the status and acting, with one entry in the ledger', () => {
-    const first = planFor({ observation: observe(START, 600), spec: SPEC, paused: false, status: undefined });
+    const first = planFor({ observation: observe(START, 600), spec: SPEC, paused: false, status: SEEN });
     const status = JSON.parse(JSON.stringify(first.status)) as StreamScalerStatus;
     const second = planFor({ observation: observe(START + 15_000, 610), spec: SPEC, paused: false, status });
     expect(second.actions).toEqual(first.actions);
@@ -82,7 +85,7 @@ describe('plan', () => {
       observation: observe(START, 600),
       spec: SPEC,
       paused: false,
-      status: undefined,
+      status: SEEN,
     });
     const accepted = memoryStatus(noteOutcome(memoryOf(status, START), 'Accepted'), START);
     expect(accepted.reshardBudget).toMatchObject({ used: 1, calls: [{ outcome: 'Accepted' }] });
@@ -98,7 +101,7 @@ describe('plan', () => {
   });
 
   it('does nothing when paused, in Recommend, or blind, and says so', () => {
-    const paused = planFor({ observation: observe(START, 600), spec: SPEC, paused: true, status: undefined });
+    const paused = planFor({ observation: observe(START, 600), spec: SPEC, paused: true, status: SEEN });
     expect(paused.actions).toEqual([]);
     expect(paused.status.reshardBudget?.calls).toEqual([]);
     expect(paused.conditions).toContainEqual(
@@ -118,7 +121,7 @@ describe('plan', () => {
   });
 
   it('keeps the time of a decision that only has other numbers in it', () => {
-    const first = planFor({ observation: observe(START, 600), spec: SPEC, paused: true, status: undefined });
+    const first = planFor({ observation: observe(START, 600), spec: SPEC, paused: true, status: SEEN });
     const second = planFor({
       observation: observe(START + 15_000, 615),
       spec: SPEC,

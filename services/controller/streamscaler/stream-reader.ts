@@ -5,10 +5,10 @@ import type { Clock } from '../../shared/clock.ts';
 import { fromRow, type Lease } from '../../shared/kcl/lease-row.ts';
 import { listShards, streamRef } from '../../shared/list-shards.ts';
 import type { Observation, ShardObservation, StreamObservation } from '../scaling/observation.ts';
+import { ShardHistory } from '../scaling/shard-history.ts';
 import { type GroupShard, groupShards, shardOfLease } from './group.ts';
 import { probeFrom, probeLag } from './probe.ts';
 import { problemOf } from './problems.ts';
-import { ShardHistory } from './shard-history.ts';
 
 /** Kinesis gives a shard 5 reads a second to all its readers: a probe takes a twenty-fifth at most. */
 const MIN_PROBE_INTERVAL_MS = 5_000;
@@ -106,13 +106,14 @@ export class StreamReader {
   async #shard(one: GroupShard, leases: number, problems: string[]): Promise<ShardObservation> {
     const { shard, lease, startable } = one;
     const now = this.#deps.clock.now();
-    const progress = this.#history.take(shard.shardId, lease, now, this.#deps.clock.monotonic());
+    const { leaseOwner: owner, report } = lease ?? {};
+    const progress = this.#history.take(shard.shardId, owner, report, now, this.#deps.clock.monotonic());
     return {
       shardId: shard.shardId,
       open: shard.open,
       startable,
       hashKeyRange: shard.hashKeyRange,
-      owner: progress ? lease?.leaseOwner : undefined,
+      owner: progress ? owner : undefined,
       arrival: progress?.arrival,
       processed: progress?.processed,
       busyShare: progress?.busyShare,

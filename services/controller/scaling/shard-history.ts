@@ -1,6 +1,6 @@
-import type { Lease, LeaseReport } from '../../shared/kcl/lease-row.ts';
-import { arrivalRate } from '../scaling/load.ts';
-import type { Throughput } from '../scaling/observation.ts';
+import type { LeaseReport } from '../../shared/kcl/lease-row.ts';
+import { arrivalRate } from './load.ts';
+import type { Throughput } from './observation.ts';
 
 /** How the work on a shard goes, by a report that is fresh. */
 interface Progress {
@@ -19,6 +19,8 @@ interface Seen {
   arrival: Throughput | undefined;
 }
 
+/** A rate that is so much higher than before is believed at once. */
+const JUMP = 1.25;
 /** Weight of a new arrival rate: reports are of a few seconds, and records come in bursts. */
 const SMOOTHING = 0.5;
 
@@ -39,10 +41,14 @@ export class ShardHistory {
    * @param monotonic ms.
    * @returns the progress, unless nobody owns the shard or its owner no longer reports.
    */
-  take(shardId: string, lease: Lease | undefined, now: number, monotonic: number): Progress | undefined {
+  take(
+    shardId: string,
+    owner: string | undefined,
+    report: LeaseReport | undefined,
+    now: number,
+    monotonic: number,
+  ): Progress | undefined {
     const before = this.#seen.get(shardId);
-    const report = lease?.report;
-    const owner = lease?.leaseOwner;
     const isNew = report?.reportedAt !== before?.report?.reportedAt;
     const fresh = before
       ? true
@@ -81,7 +87,7 @@ export class ShardHistory {
     } else if (lag === 0) sample = processed; // at the tip: what is done is what comes
     if (!sample) return before?.arrival;
     const old = before?.arrival;
-    if (!old) return sample;
+    if (!old || sample.records > old.records * JUMP) return sample;
     const mix = (of: keyof Throughput) => old[of] + (sample[of] - old[of]) * SMOOTHING;
     return { records: mix('records'), bytes: mix('bytes') };
   }
