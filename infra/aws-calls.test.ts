@@ -56,9 +56,9 @@ function callsImportedBy(source: string): string[] {
       if (operation) calls.push(`${client}:${operation}`);
     }
   }
-  // DynamoDB's JSON without the SDK's serialisation: services/shared/dynamodb-json.ts.
-  for (const [, operation] of source.matchAll(/\bdynamodb\.call\(\s*'(\w+)'/g))
-    calls.push(`dynamodb:${operation}`);
+  // Calls without the SDK's serialisation: services/shared/aws-json.ts.
+  for (const [, client, operation] of source.matchAll(/\b(dynamodb|kinesis)\.call\(\s*'(\w+)'/g))
+    calls.push(`${client}:${operation}`);
   return calls;
 }
 

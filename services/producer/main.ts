@@ -41,7 +41,7 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
     requestTimeoutMs: config.PUT_TIMEOUT_MS,
     maxAttempts: 1,
   });
-  const sink = new KinesisSink(kinesis, config.STREAM_NAME);
+  const sink = new KinesisSink(kinesis, config.STREAM_NAME, config.PUT_TIMEOUT_MS);
   const router = new ShardRouter({
     listShards: () => listShards(kinesis, config.STREAM_NAME),
     clock,
@@ -150,6 +150,7 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
   shutdown.add('AWS client', async () => {
     await probing;
     router.stop();
+    sink.close();
     kinesis.destroy();
   });
   log.info(

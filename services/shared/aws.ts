@@ -116,5 +116,7 @@ export function isRetryable(error: unknown): boolean {
   const status = $metadata?.httpStatusCode;
   if (status !== undefined && status >= 400) return status >= 500 || status === 408 || status === 429;
   if (NETWORK_FAULTS.has(error.name) || (code !== undefined && NETWORK_FAULTS.has(code))) return true;
+  // What came was no HTTP.
+  if (code?.startsWith('HPE_')) return true;
   return status !== undefined || $response !== undefined;
 }

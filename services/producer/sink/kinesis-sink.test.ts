@@ -7,6 +7,7 @@ import { createStream } from '../../testkit/provision.ts';
 import { KinesisSink } from './kinesis-sink.ts';
 
 const RECORDS = ['a', 'b', 'c'].map((key) => ({ partitionKey: key, data: Buffer.from(`{"key":"${key}"}`) }));
+const TIMEOUT_MS = 300;
 const PLACE = { ShardId: 'shardId-000000000000', SequenceNumber: '1' };
 
 describe('the Kinesis sink, by what Kinesis answers', () => {
@@ -33,7 +34,7 @@ describe('the Kinesis sink, by what Kinesis answers', () => {
       requestTimeoutMs: 100,
       maxAttempts: 1,
     });
-    sink = new KinesisSink(client, 'stream');
+    sink = new KinesisSink(client, 'stream', TIMEOUT_MS);
   });
 
   afterEach(async () => {
@@ -104,7 +105,7 @@ it('stores in a stream of the emulator, and is told where', async () => {
   });
   try {
     const stream = `sink-${crypto.randomUUID()}`;
-    const sink = new KinesisSink(client, stream);
+    const sink = new KinesisSink(client, stream, TIMEOUT_MS);
     await expect(sink.put(RECORDS)).rejects.toMatchObject({ failure: 'rejected' });
     await createStream(client, stream, 2);
     await sink.check();
