@@ -2,12 +2,14 @@
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchConsumer } from './consumer.ts';
+import { benchDetectors } from './detectors.ts';
 import { benchEndToEnd } from './e2e.ts';
 import { benchFailover } from './failover.ts';
 import { benchProducer } from './producer.ts';
 import type { BenchCase } from './report.ts';
 
 const BENCHMARKS: Readonly<Record<string, (only: string) => Promise<BenchCase[]>>> = {
+  detectors: benchDetectors,
   consumer: benchConsumer,
   failover: benchFailover,
   e2e: benchEndToEnd,

@@ -11,7 +11,14 @@ export interface BenchCase {
   eventsPerSecond: number;
   /** CPU time of this process, user and system, for 10,000 events. */
   cpuSecondsPer10k: number;
-  [figure: `${string}Ms` | `${string}PerCall` | `${string}PerRecord` | `${string}PerCpuSecond`]: number;
+  [
+    figure:
+      | `${string}Ms`
+      | `${string}PerCall`
+      | `${string}Bytes`
+      | `${string}PerRecord`
+      | `${string}PerCpuSecond`
+  ]: number;
 }
 
 /** Times `work`, which handles `events` events, in wall and CPU time of this process. */
