@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { WeirError } from '../shared/errors.ts';
 import { backtest } from './commands/backtest.ts';
+import { cost } from './commands/cost.ts';
 import { keys } from './commands/keys.ts';
 import { simulate } from './commands/simulate.ts';
 
@@ -12,6 +13,7 @@ const program = new Command('weir')
   .version(packageJson.version)
   .showHelpAfterError()
   .addCommand(backtest)
+  .addCommand(cost)
   .addCommand(keys)
   .addCommand(simulate);
 
