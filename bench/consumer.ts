@@ -133,6 +133,7 @@ async function write(records: readonly StreamRecord[], endpoint: string): Promis
       WRITE_CONCURRENCY: 16,
       STATE_TABLE: 'state',
       STORE: 'all',
+      ITEM_DAYS: 0,
       CHALLENGERS: [],
       CHALLENGER_LIMIT_MICROS: 100,
       DEDUPE_WINDOW: 'auto',

@@ -14,7 +14,7 @@ export const dev = defineEnvironment({
     retentionHours: 24,
     shardMetrics: [],
   },
-  records: { ttlDays: 7, replicas: [] },
+  records: { store: 'all', ttlDays: 7, replicas: [] },
   detection: { detector: 'threshold', threshold: 1000 },
   consumers: {
     pods: {

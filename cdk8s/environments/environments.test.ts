@@ -52,6 +52,7 @@ describe('environments', () => {
       'a replica is at home',
       {
         records: {
+          store: 'all',
           replicas: [
             {
               region: 'ap-south-1',

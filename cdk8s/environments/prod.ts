@@ -14,7 +14,7 @@ export const prod = defineEnvironment({
     retentionHours: 24,
     shardMetrics: ['WriteProvisionedThroughputExceeded', 'IteratorAgeMilliseconds'],
   },
-  records: { replicas: [] },
+  records: { store: 'all', replicas: [] },
   detection: { detector: 'threshold', threshold: 1000 },
   consumers: {
     pods: {

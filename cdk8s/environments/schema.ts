@@ -133,7 +133,9 @@ const schema = z
     namespace: label,
     stream,
     records: z.strictObject({
-      /** Days until an item expires by its `expires_at`; none: kept for ever. */
+      /** What has an item: all events, or anomalies, with rollups of all a source and minute. */
+      store: z.enum(['all', 'anomalies']),
+      /** Days until an item expires by its `expires_at` (`ITEM_DAYS`); none: kept for ever. */
       ttlDays: z.int().min(1).optional(),
       /** Regions that hold a replica of records and dead letters (DynamoDB global tables). */
       replicas: z.array(

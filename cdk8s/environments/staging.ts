@@ -14,7 +14,7 @@ export const staging = defineEnvironment({
     retentionHours: 24,
     shardMetrics: [],
   },
-  records: { ttlDays: 30, replicas: [] },
+  records: { store: 'all', ttlDays: 30, replicas: [] },
   detection: { detector: 'threshold', threshold: 1000 },
   consumers: {
     pods: {

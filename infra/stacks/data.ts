@@ -12,7 +12,13 @@ import {
   tableNames,
 } from '../../cdk8s/environments/names.ts';
 import type { Environment } from '../../cdk8s/environments/schema.ts';
-import { DEAD_LETTER_TABLE, LEASE_TABLE, RECORDS_TABLE, STATE_TABLE } from '../../services/shared/tables.ts';
+import {
+  DEAD_LETTER_TABLE,
+  EXPIRES_AT,
+  LEASE_TABLE,
+  RECORDS_TABLE,
+  STATE_TABLE,
+} from '../../services/shared/tables.ts';
 import { publish } from '../constructs/parameters.ts';
 import { createTable } from '../constructs/table.ts';
 
@@ -95,7 +101,7 @@ export class DataStack extends Stack {
       name: names.records,
       definition: RECORDS_TABLE,
       replicas,
-      ttlAttribute: env.records.ttlDays ? 'expires_at' : undefined,
+      ttlAttribute: env.records.ttlDays ? EXPIRES_AT : undefined,
     });
     createTable(this, `${id}DeadLetters`, {
       ...common,

@@ -10,6 +10,8 @@ it("gives the function variables that the consumer's configuration knows and tak
   expect(parseEnv(consumerEnv, variables)).toMatchObject({
     STREAM_NAME: 'anomaly-stream',
     RECORDS_TABLE: 'anomaly-stream-lambda-records',
+    STATE_TABLE: 'anomaly-stream-lambda-state',
+    ITEM_DAYS: 30,
     DEAD_LETTER_TABLE: 'anomaly-stream-lambda-dead-letters',
   });
 });

@@ -48,7 +48,10 @@ export function lambdaVariables(env: Environment, settings: LambdaSettings): Rec
   return {
     STREAM_NAME: env.stream.name,
     RECORDS_TABLE: tables.records,
+    STATE_TABLE: tables.state,
     DEAD_LETTER_TABLE: tables.deadLetters,
+    STORE: env.records.store,
+    ITEM_DAYS: String(env.records.ttlDays ?? 0),
     DETECTOR: env.detection.detector,
     THRESHOLD: String(env.detection.threshold),
   };

@@ -4,6 +4,7 @@ import { consumerGroups, tableNames } from '../../cdk8s/environments/names.ts';
 import type { Environment } from '../../cdk8s/environments/schema.ts';
 import {
   DEAD_LETTER_TABLE,
+  EXPIRES_AT,
   LEASE_TABLE,
   RECORDS_TABLE,
   STATE_TABLE,
@@ -185,7 +186,7 @@ export const PROMISES: readonly Promised[] = [
       for (const group of consumerGroups(env)) {
         const records = ofType(t, TABLE).find((x) => x.Properties.TableName === tableNames(group).records);
         expect(records?.Properties.TimeToLiveSpecification).toEqual(
-          env.records.ttlDays ? { AttributeName: 'expires_at', Enabled: true } : undefined,
+          env.records.ttlDays ? { AttributeName: EXPIRES_AT, Enabled: true } : undefined,
         );
       }
     },

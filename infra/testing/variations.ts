@@ -25,6 +25,7 @@ export const VARIATIONS: Readonly<Record<string, Environment>> = {
       },
     },
     records: {
+      store: 'all',
       replicas: [
         {
           region: 'ap-southeast-1',

@@ -31,6 +31,10 @@ export const consumerEnv = {
     ['all', 'anomalies'],
     'all',
   ),
+  ITEM_DAYS: integer(
+    "Days after its record's arrival until an item of the records table expires, where the table has TTL on `expires_at`. 0: never.",
+    { default: 0, max: 36_500 },
+  ),
   STARTING_POSITION: parsed<StartingPosition>('Where an application without leases begins to read.', {
     default: 'LATEST',
     accepts: '`LATEST`, `TRIM_HORIZON` or an ISO 8601 time',

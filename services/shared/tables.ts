@@ -3,6 +3,9 @@ import type { CreateTableCommandInput } from '@aws-sdk/client-dynamodb';
 /** Name of the sparse index of the records table that holds anomalies only. */
 const ANOMALIES_INDEX = 'anomalies';
 
+/** Attribute of an item with the second (epoch) after which DynamoDB may delete it, where items expire. */
+export const EXPIRES_AT = 'expires_at';
+
 /** The tables' keys and indexes: one definition for the embedded stack, the tests and the infrastructure. */
 export type TableDefinition = Omit<CreateTableCommandInput, 'TableName' | 'BillingMode'>;
 

@@ -31,6 +31,7 @@ export type PipelineConfig = Pick<
   | 'WRITE_CONCURRENCY'
   | 'STATE_TABLE'
   | 'STORE'
+  | 'ITEM_DAYS'
   | 'CHALLENGERS'
   | 'CHALLENGER_LIMIT_MICROS'
   | 'DEDUPE_WINDOW'
@@ -97,6 +98,7 @@ export function assemblePipeline(
       rollups,
     },
     store: config.STORE,
+    itemDays: config.ITEM_DAYS,
     records: writer(config.RECORDS_TABLE, recordKey),
     rollups: writer(config.STATE_TABLE, stateKey, stateLimit),
     deadLetters: new DeadLetterSink(writer(config.DEAD_LETTER_TABLE, deadLetterKey), config.STREAM_NAME),

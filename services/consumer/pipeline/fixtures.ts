@@ -61,6 +61,7 @@ export function testPipeline(
       STATE_TABLE: tables.stateTable,
       DEAD_LETTER_TABLE: tables.deadLetterTable,
       STORE: options.store ?? 'all',
+      ITEM_DAYS: 0,
       DEDUPE_WINDOW: options.dedupeWindow ?? 'auto',
       CHALLENGER_LIMIT_MICROS: options.challengerLimitMicros ?? 1e6,
       STATE_CACHE_BYTES: options.cacheBytes ?? 10_000_000,

@@ -32,6 +32,7 @@ function pipelineWith(detector: Detector): ShardProcessor {
       STATE_TABLE: stateTable,
       DEAD_LETTER_TABLE: deadLetterTable,
       STORE: 'all',
+      ITEM_DAYS: 0,
       DEDUPE_WINDOW: 'auto',
       CHALLENGER_LIMIT_MICROS: 100,
       STATE_CACHE_BYTES: 10_000_000,

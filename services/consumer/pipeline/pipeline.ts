@@ -20,6 +20,8 @@ export interface PipelineDeps {
   layout: StateLayout;
   /** `all`: an item for each record. `anomalies`: an item for each anomaly, the others count in rollups only. */
   store: 'all' | 'anomalies';
+  /** Days until an item expires; 0: never. */
+  itemDays: number;
   records: BatchWriter;
   /** Rollups: in the state table. */
   rollups: BatchWriter;

@@ -174,7 +174,10 @@ export class ShardPipeline implements ShardProcessor {
       }
       if (all || verdict.isAnomaly) {
         // Without a window the same id may come twice: the later copy wins, as it would in two calls.
-        results.items.set(decoded.id, { item: toItem(decoded, verdict, processedAt), decoded });
+        results.items.set(decoded.id, {
+          item: toItem(decoded, verdict, processedAt, this.#deps.itemDays),
+          decoded,
+        });
       } else results.rolledUp++;
     }
     return results;

@@ -1,5 +1,6 @@
 import type { Verdict } from '../../detectors/detector.ts';
 import { STREAM_FIELDS } from '../../shared/event.ts';
+import { EXPIRES_AT } from '../../shared/tables.ts';
 import type { DecodedRecord } from '../pipeline/decode.ts';
 import type { AnsweredItem } from './batch-writer.ts';
 import { mapJson, type WireItem } from './wire.ts';
@@ -12,8 +13,9 @@ export const recordKey = (item: AnsweredItem): string => item.id?.S ?? '';
  * record and the state of its source alone, so whoever writes it, and however often, writes the same.
  *
  * @param processedAt ISO 8601.
+ * @param days after its arrival until DynamoDB may delete the item, by its `expires_at`; 0: never.
  */
-export function toItem(decoded: DecodedRecord, verdict: Verdict, processedAt: string): WireItem {
+export function toItem(decoded: DecodedRecord, verdict: Verdict, processedAt: string, days = 0): WireItem {
   const { id, record, event } = decoded;
   const sub = record.subSequenceNumber;
   const json =
@@ -28,7 +30,8 @@ export function toItem(decoded: DecodedRecord, verdict: Verdict, processedAt: st
     `"anomaly_score":{"N":"${verdict.score}"},"is_anomaly":{"BOOL":${verdict.isAnomaly}},` +
     `"detection_method":{"S":${JSON.stringify(verdict.method)}},` +
     `"payload":${mapJson(event.fields, STREAM_FIELDS)}` +
-    `${verdict.isAnomaly ? anomalyKeys(record.arrivedAt) : ''}}`;
+    `${verdict.isAnomaly ? anomalyKeys(record.arrivedAt) : ''}` +
+    `${days === 0 ? '' : `,"${EXPIRES_AT}":{"N":"${Math.floor(record.arrivedAt / 1000) + days * 86_400}"}`}}`;
   return { key: id, json };
 }
 

@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import type { Verdict } from '../../detectors/detector.ts';
+import type { DecodedRecord } from '../pipeline/decode.ts';
 import { toRows } from './dead-letters.ts';
+import { toItem } from './item.ts';
 import { valueJson } from './wire.ts';
 
 describe('valueJson', () => {
@@ -16,6 +19,31 @@ describe('valueJson', () => {
     [{ a: { b: null } }, { M: { a: { M: { b: { NULL: true } } } } }],
   ])('keeps %j', (value, attribute) => {
     expect(JSON.parse(valueJson(value))).toEqual(attribute);
+  });
+});
+
+describe('an item of the records table', () => {
+  const decoded = {
+    id: 'id',
+    record: {
+      shardId: 'shardId-000000000000',
+      sequenceNumber: '7',
+      partitionKey: 'key',
+      data: new Uint8Array(),
+      arrivedAt: 1_700_000_000_999,
+    },
+    event: { source: 'a', amount: 1, fields: {} },
+    timestamp: '2026-01-01T00:00:00Z',
+  } as unknown as DecodedRecord;
+  const expiry = (days?: number) => {
+    const { json } = toItem(decoded, { score: 0, isAnomaly: false, method: 'm' } as Verdict, '', days);
+    return JSON.parse(json).expires_at;
+  };
+
+  it('expires so many days after its record came, in whole seconds, or never', () => {
+    expect(expiry(7)).toEqual({ N: String(1_700_000_000 + 7 * 86_400) });
+    expect(expiry(0)).toBeUndefined();
+    expect(expiry()).toBeUndefined();
   });
 });
 
