@@ -20,7 +20,7 @@ export interface Workload {
   aggregation: boolean;
 }
 
-export interface CostLine {
+interface CostLine {
   part: 'stream' | 'tables' | 'compute' | 'rest';
   what: string;
   /** How many units a month, in words. */
