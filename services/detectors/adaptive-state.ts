@@ -17,14 +17,14 @@ export const RECORDS = 0;
 export const LEVEL = 8;
 /** Mean distance of the amounts from the level. */
 export const DEVIATION = 16;
-/** Latest `timestamp`, ms. */
+/** `timestamp` of the record before, ms. */
 export const LAST_TIME = 24;
 /** Mean time between records, ms. */
 export const INTERVAL = 32;
 /** Score that began the rest, and records of the rest that are left. */
 export const PEAK = 40;
 export const REST = 48;
-/** First `timestamp`, ms. */
+/** Earliest `timestamp`, ms. */
 export const FIRST_TIME = 56;
 /** A pair for each view: smoothed residual, envelope. */
 export const VIEW = 64;

@@ -140,6 +140,19 @@ describe('adaptive detector', () => {
     expect(anomalies(dense, 1_000)).toContain(4_000);
   });
 
+  it('grows up though its first record came with a clock that is years ahead', () => {
+    const detector = createDetector('adaptive');
+    const [state, other] = [detector.initial(), detector.initial()];
+    detector.score(state, { source: 's', amount: 10, timestamp: START + 30 * 365 * 86_400_000 });
+    const scores = daily(12).map((amount, n) => {
+      const event = { source: 's', amount, timestamp: START + n * 5 * MINUTE };
+      return [detector.score(state, event).score, detector.score(other, event).score] as const;
+    });
+    const last = scores.slice(-500);
+    expect(last.some(([, usual]) => usual > 0.3)).toBe(true);
+    for (const [ahead, usual] of last) expect(ahead).toBeCloseTo(usual, 1);
+  });
+
   it.each([{ sensitivity: 2 }, { sensitivity: '0.5' }, { window: 5 }])(
     'refuses the parameters %j',
     (adaptive) => {

@@ -84,10 +84,15 @@ function assess(state: DataView, amount: number, timestamp: number): number {
     interval += (records < 101 ? 1 / (records - 1) : 0.01) * (Math.min(gap, DAY_MS) - interval);
     state.setFloat64(INTERVAL, interval, true);
   }
-  if (Number.isFinite(timestamp)) state.setFloat64(LAST_TIME, timestamp, true);
-  if (records === 1) state.setFloat64(FIRST_TIME, timestamp, true);
-  // Until it has seen a day, a time-of-day profile knows nothing.
-  const young = timestamp - state.getFloat64(FIRST_TIME, true) < DAY_MS;
+  // Until it has seen a day, a time-of-day profile knows nothing. The earliest time counts: one record whose clock is
+  // years ahead must not keep its source young.
+  let firstTime = state.getFloat64(FIRST_TIME, true);
+  if (Number.isFinite(timestamp)) {
+    state.setFloat64(LAST_TIME, timestamp, true);
+    if (records === 1 || timestamp < firstTime) firstTime = timestamp;
+    state.setFloat64(FIRST_TIME, firstTime, true);
+  }
+  const young = timestamp - firstTime < DAY_MS;
 
   // The level, and how far amounts are from it. What is far out must not drag them along.
   const level = records === 1 ? x : state.getFloat64(LEVEL, true);

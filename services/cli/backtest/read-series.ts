@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import { pipeline, Readable } from 'node:stream';
 import { parse as csvParser } from 'csv-parse';
 import { InputError } from './errors.ts';
 
@@ -106,15 +106,8 @@ async function* csv(input: AsyncIterable<Buffer>): AsyncGenerator<Row> {
     skip_empty_lines: true,
     max_record_size: MAX_ROW_BYTES,
   });
-  const feed = (async () => {
-    for await (const chunk of input) {
-      if (!parser.write(chunk))
-        await new Promise<void>((resolve) => parser.once('drain', resolve).once('close', resolve));
-      if (parser.destroyed) return;
-    }
-    parser.end();
-  })();
-  feed.catch((error) => parser.destroy(error));
+  // An error of either ends up in the loop below.
+  pipeline(Readable.from(input), parser, () => {});
   for await (const { record, info } of parser as AsyncIterable<{ record: Fields; info: { lines: number } }>) {
     yield { line: info.lines, fields: record };
   }

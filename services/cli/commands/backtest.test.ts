@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { Script } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WeirError } from '../../shared/errors.ts';
 import type { Report } from '../backtest/report.ts';
@@ -73,6 +74,7 @@ describe('weir backtest', () => {
     expect(html.match(/<script/g)).toHaveLength(3);
     expect(html).not.toMatch(/(src|href)\s*=\s*["']?(https?:)?\/\//);
     expect(html).toContain("default-src 'none'");
+    for (const [, code = ''] of html.matchAll(/<script>(.*?)<\/script>/gs)) new Script(code); // compiles
     const [, data = ''] = /<script type="application\/json" id="data">(.*?)<\/script>/s.exec(html) ?? [];
     const { plots } = JSON.parse(data);
     expect(plots).toMatchObject([{ title: HOSTILE, amounts: [1, 2, 5_000], alarms: [{ amounts: [5_000] }] }]);
@@ -103,11 +105,13 @@ describe('weir backtest', () => {
     [['--nab', 'no-such-folder'], 'neither labels/combined_windows.json nor windows.json'],
     [[], 'name at least one file'],
     [['a.csv', '--nab', '.'], '--nab brings its own'],
+    [['ONE', '--html', 'no-such-folder/page.html'], '--html: ENOENT'],
   ])('refuses %j with a message', async (args, message) => {
     const empty = join(folder, 'empty.csv');
-    await writeFile(empty, '');
+    const one = join(folder, 'one.csv');
+    await Promise.all([writeFile(empty, ''), writeFile(one, 'timestamp,value\n2026-03-01,1\n')]);
     const command = backtest.parseAsync(
-      args.map((arg) => (arg === 'EMPTY' ? empty : arg)),
+      args.map((arg) => ({ EMPTY: empty, ONE: one })[arg] ?? arg),
       { from: 'user' },
     );
     await expect(command).rejects.toThrow(message);

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { stdin } from 'node:process';
 import { SingleBar } from 'cli-progress';
@@ -49,7 +49,10 @@ export const backtest = new Command('backtest')
       ),
     );
     const series = await read(files, options);
-    const bar = new Progress(series.reduce((sum, { times }) => sum + times.length, 0) * detectors.length);
+    const bar = new Progress(
+      'scoring',
+      series.reduce((sum, { times }) => sum + times.length, 0) * detectors.length,
+    );
     const all: DetectorRuns[] = [];
     for (const detector of detectors) {
       const runs: Run[] = [];
@@ -60,7 +63,11 @@ export const backtest = new Command('backtest')
       all.push({ detector: detector.name, runs });
     }
     bar.stop();
-    if (options.html !== undefined) await writeFile(options.html, await toHtml(all));
+    if (options.html !== undefined) {
+      await writeFile(options.html, await toHtml(all)).catch((error: Error) => {
+        throw new InputError(`--html: ${error.message}`, error);
+      });
+    }
     process.stdout.write(
       options.json ? `${JSON.stringify(toReport(all))}\n` : toText(all, options.nab !== undefined),
     );
@@ -79,9 +86,16 @@ async function read(files: readonly string[], options: Options): Promise<Labelle
   for (const file of files) {
     const name = file === '-' ? 'stdin' : basename(file);
     const stream = file === '-' ? stdin : createReadStream(file);
-    for (const series of await readSeries(name, stream, options)) {
-      found.push({ ...series, group: name, windows: undefined });
-    }
+    const size =
+      file === '-'
+        ? 0
+        : await stat(file).then(
+            ({ size }) => size,
+            () => 0,
+          );
+    const bar = new Progress(`reading ${name}`, size);
+    const all = await readSeries(name, stream, options, (bytes) => bar.add(bytes)).finally(() => bar.stop());
+    for (const series of all) found.push({ ...series, group: name, windows: undefined });
   }
   return labels ? attach(found, labels) : found;
 }
@@ -113,22 +127,23 @@ function attach(series: readonly LabelledSeries[], labels: Labels): LabelledSeri
 
 /** A bar on the standard error of a terminal, once the work has lasted a second. */
 class Progress {
-  readonly #bar = new SingleBar({
-    format: 'scoring {bar} {percentage}% of {total} records',
-    stream: process.stderr,
-    clearOnComplete: true,
-  });
+  readonly #bar: SingleBar;
   readonly #startedAt = performance.now();
   readonly #total: number;
   #done = 0;
   #shown = false;
 
-  constructor(total: number) {
+  constructor(what: string, total: number) {
+    this.#bar = new SingleBar({
+      format: `${what} {bar} {percentage}%`,
+      stream: process.stderr,
+      clearOnComplete: true,
+    });
     this.#total = total;
   }
 
-  add(records: number): void {
-    this.#done += records;
+  add(amount: number): void {
+    this.#done += amount;
     if (!process.stderr.isTTY) return;
     if (!this.#shown && performance.now() - this.#startedAt > 1_000) {
       this.#bar.start(this.#total, this.#done);
