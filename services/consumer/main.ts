@@ -24,6 +24,11 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
   const metrics = createConsumerMetrics(registry);
   const kinesis = createKinesisClient(awsOptions(config));
   const dynamodb = createDynamoDBClient(awsOptions(config));
+  // Sockets and patience of their own: neither writes that queue up nor one call that hangs may cost a lease.
+  const leaseTable = createDynamoDBClient({
+    ...awsOptions(config),
+    requestTimeoutMs: Math.max(1_000, config.LEASE_DURATION_MS / 4),
+  });
   const progress = new Progress(clock);
   const stream = config.STREAM_NAME;
   const startingPosition = config.STARTING_POSITION;
@@ -60,7 +65,7 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
   const member = new Worker({
     worker: { workerId, address: reachableAddress(config.HOST, adminPort) },
     poke,
-    store: new DynamoDBLeaseStore(dynamodb, config.LEASE_TABLE),
+    store: new DynamoDBLeaseStore(leaseTable, config.LEASE_TABLE),
     listShards: () => listShards(kinesis, stream),
     startingPosition,
     leaseDurationMs: config.LEASE_DURATION_MS,
@@ -83,6 +88,7 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
     readers.close();
     kinesis.destroy();
     dynamodb.destroy();
+    leaseTable.destroy();
     closePipeline();
   });
   log.info({ admin_port: adminPort, worker: workerId, stream, version: process.version }, 'listening');

@@ -221,34 +221,42 @@ describe('a group of workers', () => {
 });
 
 describe('a worker', () => {
-  it('reads the children of a split shard, and ends a shard that retention removed', async () => {
-    let hidden: string | undefined;
-    const { events } = start('a', { list: (shards) => shards.filter(({ shardId }) => shardId !== hidden) });
-    await eventually(() => expect(owned()).toEqual({ a: 4 }));
-    await putAndCheck(40);
-    hidden = 'shardId-000000000003';
+  const split = async (shardId: string, NewStartingHashKey: bigint) => {
     await stack.kinesis.send(
       new SplitShardCommand({
         StreamName: stack.resources.stream,
-        ShardToSplit: 'shardId-000000000000',
-        NewStartingHashKey: String(2n ** 125n),
+        ShardToSplit: shardId,
+        NewStartingHashKey: String(NewStartingHashKey),
       }),
     );
     await streamActive(stack.kinesis, stack.resources.stream);
-    await putAndCheck(40);
-    await eventually(() => expect(group.get('a')!.shardIds).toContain('shardId-000000000005'));
-    expect(await events('shard-end')).toBe(1);
-    // The second listing without it comes when another shard ends.
-    await stack.kinesis.send(
-      new SplitShardCommand({
-        StreamName: stack.resources.stream,
-        ShardToSplit: 'shardId-000000000001',
-        NewStartingHashKey: String(2n ** 126n + 2n ** 125n),
-      }),
-    );
+  };
+
+  it('reads the children of a split shard, and those of one that retention removed before it was read', async () => {
+    const gone = 'shardId-000000000003';
+    let hidden: string | undefined;
+    const openProcessor: OpenProcessor = (held) =>
+      held.shardId === gone
+        ? { ...record(held), process: () => Promise.reject(new Error('never')) }
+        : record(held);
+    const list = (shards: ShardInfo[]) => shards.filter(({ shardId }) => shardId !== hidden);
+    const { events, metrics } = start('a', { list, openProcessor });
+    await eventually(() => expect(owned()).toEqual({ a: 4 }));
+    await stack.put(Array.from({ length: 64 }, (_, n) => ({ key: `key-${n}`, data: 'x' })));
+    await split(gone, 2n ** 127n + 2n ** 126n + 2n ** 125n);
+    hidden = gone;
+    // A listing comes with the end of another shard; it must be missing in two.
+    await split('shardId-000000000000', 2n ** 125n);
+    await eventually(async () => expect(await events('shard-end')).toBe(1));
+    expect(await events('trimmed')).toBe(0);
+    await split('shardId-000000000001', 2n ** 126n + 2n ** 125n);
     await eventually(async () => expect(await events('trimmed')).toBe(1));
-    const row = (await store.read()).leases.find(({ leaseKey }) => leaseKey === hidden);
-    expect(row?.checkpoint.sequenceNumber ?? 'SHARD_END').toBe('SHARD_END');
+    await eventually(() =>
+      expect(group.get('a')!.shardIds.sort()).toEqual(
+        [2, 4, 5, 6, 7, 8, 9].map((n) => `shardId-00000000000${n}`),
+      ),
+    );
+    expect((await metrics.hashRangeHoles.get()).values[0]?.value).toBe(0);
   });
 
   it('shows a loop that is stuck, and only that one', async () => {

@@ -267,6 +267,7 @@ export class Worker {
     if (successor === undefined) return;
     const heard = await this.#poke({ workerId: successor, address: lease.workerAddress });
     if (heard) return;
+    this.#view.doubt(successor);
     // Dead, or out of reach: then it is anybody's, and who finds it first at a look goes on.
     await store
       .revoke(lease)

@@ -46,12 +46,19 @@ export class GroupView {
   readonly #durationMs: number;
   readonly #leftOverAfterMs: number;
   #seen: ReadonlyMap<string, Seen> = new Map();
+  /** Workers that didn't answer, and haven't done anything in the table since. */
+  readonly #doubted = new Set<string>();
   #readBefore = false;
 
   /** @param leftOverAfterMs how long a free lease is left to the worker that it is due to. */
   constructor(durationMs: number, leftOverAfterMs: number) {
     this.#durationMs = durationMs;
     this.#leftOverAfterMs = leftOverAfterMs;
+  }
+
+  /** A worker didn't answer: it isn't proven to be alive until it does something in the table again. */
+  doubt(workerId: string): void {
+    this.#doubted.add(workerId);
   }
 
   /**
@@ -61,10 +68,12 @@ export class GroupView {
    */
   observe({ leases, idle }: GroupReading, now: number): GroupState {
     const next = new Map<string, Seen>();
-    const look = (key: string, version: string): Seen => {
+    /** @param by whose sign of life a new version is. */
+    const look = (key: string, version: string, by: string | undefined): Seen => {
       const last = this.#seen.get(key);
       const same = last?.version === version;
       const seen = same ? last : { version, since: now, moved: this.#readBefore };
+      if (!same && by !== undefined) this.#doubted.delete(by);
       next.set(key, seen);
       return seen;
     };
@@ -76,28 +85,30 @@ export class GroupView {
       members.set(workerId, {
         workerId,
         address: known?.address ?? address,
-        proven: proven || (known?.proven ?? false),
+        proven: (proven || (known?.proven ?? false)) && !this.#doubted.has(workerId),
         leaving: leaving || (known?.leaving ?? false),
       });
     };
     for (const lease of leases) {
       const { leaseKey, leaseCounter, leaseOwner, tenure } = lease;
-      const { since, moved } = look(`lease ${leaseKey}`, `${leaseCounter} ${leaseOwner ?? ''}`);
+      // Without a tenure, another worker has just written that one's name here: no sign of life yet.
+      const by = tenure === undefined ? undefined : leaseOwner;
+      const { since, moved } = look(`lease ${leaseKey}`, `${leaseCounter} ${leaseOwner ?? ''}`, by);
       const freeForMs = now - since - (leaseOwner === undefined ? 0 : this.#durationMs);
       if (freeForMs >= 0) free.add(lease);
       if (freeForMs >= this.#leftOverAfterMs) leftOver.add(lease);
       if (leaseOwner === undefined || freeForMs >= 0) continue;
-      // Without a tenure, another worker has just written that one's name here: no sign of life yet.
-      const proven = moved && tenure !== undefined;
+      const proven = moved && by !== undefined;
       meet({ workerId: leaseOwner, address: lease.workerAddress, proven, leaving: false });
     }
     const forgotten: WorkerPresence[] = [];
     for (const worker of idle) {
-      const { since, moved } = look(`worker ${worker.workerId}`, String(worker.seenAt));
+      const { since, moved } = look(`worker ${worker.workerId}`, String(worker.seenAt), worker.workerId);
       if (now - since < this.#durationMs) meet({ ...worker, proven: moved });
       else if (now - since >= this.#durationMs * FORGET_AFTER_LEASES) forgotten.push(worker);
     }
     this.#seen = next;
+    for (const workerId of this.#doubted) if (!members.has(workerId)) this.#doubted.delete(workerId);
     this.#readBefore = true;
     return { leases, free, leftOver, members, forgotten };
   }

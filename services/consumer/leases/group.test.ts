@@ -187,7 +187,11 @@ class SimulatedWorker {
       });
       if (!given || !to) return;
       const heard = sim.find(to.workerId)?.poked();
-      if (!heard) sim.after(1, 300, () => sim.write(given, { leaseOwner: undefined }));
+      if (heard) return;
+      sim.after(1, 300, () => {
+        this.#view.doubt(to.workerId);
+        sim.write(given, { leaseOwner: undefined });
+      });
     });
   }
 

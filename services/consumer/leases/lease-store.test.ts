@@ -178,6 +178,10 @@ describe('the lease store', () => {
         Item: { leaseKey: { S: 'Leader' }, entityType: { S: 'LEADER' }, ownerName: { S: 'w1' } },
       }),
     );
-    expect((await store.read()).leases.map(({ leaseKey }) => leaseKey)).not.toContain('Leader');
+    const ofAnotherStream = { ...lease, leaseKey: '123456789012:other:1700000000:shardId-000000000000' };
+    await store.create(ofAnotherStream);
+    const found = (await store.read()).leases.map(({ leaseKey }) => leaseKey);
+    expect(found).not.toContain('Leader');
+    expect(found).not.toContain(ofAnotherStream.leaseKey);
   });
 });

@@ -86,6 +86,8 @@ export class DynamoDBLeaseStore implements LeaseStore {
     const pages = paginateScan({ client: this.#client }, { TableName: this.#table, ConsistentRead: true });
     for await (const page of pages) {
       for (const row of page.Items ?? []) {
+        // A key with colons is a lease of a KCL application of several streams: not of ours, whatever its shard's number.
+        if (row.leaseKey?.S?.includes(':') && row.checkpoint) continue;
         const lease = fromRow(row);
         const worker = lease ? undefined : fromWorkerRow(row);
         if (lease) reading.leases.push(lease);

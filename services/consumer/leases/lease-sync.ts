@@ -78,15 +78,15 @@ export class LeaseSync {
     }
   }
 
+  /** A shard that a listed one names as its parent was of this stream: it isn't missing because the stream is another. */
   #findTrimmed(shards: readonly ShardInfo[], leases: readonly Lease[]): ReadonlySet<string> {
     const listed = new Set(shards.map(({ shardId }) => shardId));
-    const unlisted = new Set(
-      leases
-        .filter((lease) => !isFinished(lease) && !listed.has(lease.leaseKey))
-        .map((lease) => lease.leaseKey),
+    const parents = new Set(shards.flatMap(({ parentShardIds }) => parentShardIds));
+    const unlisted = leases.filter(
+      (lease) => !isFinished(lease) && !listed.has(lease.leaseKey) && parents.has(lease.leaseKey),
     );
-    const trimmed = new Set([...unlisted].filter((key) => this.#unlisted.has(key)));
-    this.#unlisted = unlisted;
-    return trimmed;
+    const before = this.#unlisted;
+    this.#unlisted = new Set(unlisted.map(({ leaseKey }) => leaseKey));
+    return new Set([...this.#unlisted].filter((key) => before.has(key)));
   }
 }
