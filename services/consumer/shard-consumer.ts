@@ -79,6 +79,9 @@ export class ShardConsumer {
         } catch (error) {
           if (error instanceof LeaseLostError) return 'lost';
           if (error instanceof StoppedError) break;
+          // A processor that failed flushes nothing, so what it did is not checkpointed, also if a stop comes now.
+          this.#closeProcessor();
+          this.#done = undefined;
           log.error(
             { err: error, shardId, failures: this.#failures },
             'processing a shard failed; it starts over from its checkpoint',
@@ -89,7 +92,7 @@ export class ShardConsumer {
       if (trimmed.aborted && !stopping.aborted && !abort.aborted) return await this.#endTrimmed(abort);
       return await this.#giveUp(abort);
     } finally {
-      this.#processor?.close();
+      this.#closeProcessor();
     }
   }
 
@@ -106,7 +109,8 @@ export class ShardConsumer {
   }
 
   async #readOn(reader: ShardReader, fetching: AbortSignal, abort: AbortSignal): Promise<boolean> {
-    const processor = this.#reopenProcessor();
+    const processor = this.#deps.openProcessor(this.#held);
+    this.#processor = processor;
     while (!fetching.aborted) {
       const batch = await reader.next(fetching, this.#progress);
       this.#meter.fetched(batch.millisBehindLatest);
@@ -121,10 +125,9 @@ export class ShardConsumer {
     return false;
   }
 
-  #reopenProcessor(): ShardProcessor {
+  #closeProcessor(): void {
     this.#processor?.close();
-    this.#processor = this.#deps.openProcessor(this.#held);
-    return this.#processor;
+    this.#processor = undefined;
   }
 
   async #process(
@@ -197,6 +200,8 @@ export class ShardConsumer {
   async #giveUp(abort: AbortSignal): Promise<ShardOutcome> {
     if (this.#held.lost.aborted) return 'lost';
     const successor = this.#deps.successor();
+    // Forced: what was not flushed is not checkpointed.
+    if (abort.aborted) this.#done = undefined;
     try {
       if (this.#done) await this.#processor?.flush(abort, this.#progress);
       await this.#held.release(this.#done, successor);

@@ -237,7 +237,11 @@ describe('a worker', () => {
     let hidden: string | undefined;
     const openProcessor: OpenProcessor = (held) =>
       held.shardId === gone
-        ? { ...record(held), process: () => Promise.reject(new Error('never')) }
+        ? {
+            ...record(held),
+            process: () => Promise.reject(new Error('never')),
+            flush: () => Promise.reject(new Error('failed before')),
+          }
         : record(held);
     const list = (shards: ShardInfo[]) => shards.filter(({ shardId }) => shardId !== hidden);
     const { events, metrics } = start('a', { list, openProcessor });
