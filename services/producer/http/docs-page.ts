@@ -2,7 +2,7 @@
 interface OpenApi {
   info: { title: string; summary: string; version: string };
   paths: Record<string, Record<string, Operation>>;
-  components: { schemas: Record<string, object> };
+  components: { schemas: Record<string, object>; securitySchemes?: Record<string, object> };
 }
 interface Operation {
   summary: string;
@@ -36,7 +36,7 @@ export function docsPage(document: object): string {
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>${escapeHtml(info.title)}</title><style>${DOCS_STYLE}</style></head><body>
 <h1>${escapeHtml(info.title)} ${escapeHtml(info.version)}</h1><p>${escapeHtml(info.summary)} <a href="openapi.json">openapi.json</a></p>
-<pre>curl -sS "$URL/send" -H 'content-type: application/json' -d '{"source":"sensor-1","amount":12.5}'</pre>
+<pre>curl -sS "$URL/send"${components.securitySchemes ? ' -H "authorization: Bearer $KEY"' : ''} -H 'content-type: application/json' -d '{"source":"sensor-1","amount":12.5}'</pre>
 ${operations.join('\n')}
 <h2>Schemas</h2>
 ${schemas.join('\n')}
