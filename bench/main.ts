@@ -5,6 +5,7 @@ import { benchConsumer } from './consumer.ts';
 import { benchDetectors } from './detectors.ts';
 import { benchEndToEnd } from './e2e.ts';
 import { benchFailover } from './failover.ts';
+import { benchLambda } from './lambda.ts';
 import { benchProducer } from './producer.ts';
 import type { BenchCase } from './report.ts';
 
@@ -13,6 +14,7 @@ const BENCHMARKS: Readonly<Record<string, (only: string) => Promise<BenchCase[]>
   consumer: benchConsumer,
   failover: benchFailover,
   e2e: benchEndToEnd,
+  lambda: benchLambda,
   producer: benchProducer,
 };
 

@@ -12,6 +12,7 @@ export const podCalls = {
 
 /** What the Lambda variant calls. The event source mapping reads the stream with rights of its own. */
 export const lambdaCalls = {
+  stream: ['ListShards'],
   records: ['BatchWriteItem'],
   state: ['BatchGetItem', 'BatchWriteItem', 'UpdateItem'],
   deadLetters: ['BatchWriteItem'],

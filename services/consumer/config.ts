@@ -117,6 +117,30 @@ export const consumerEnv = {
   }),
 } as const satisfies EnvShape;
 
+/** What of it the function reads. */
+export const lambdaEnv = {
+  LOG_LEVEL: consumerEnv.LOG_LEVEL,
+  AWS_REGION: consumerEnv.AWS_REGION,
+  AWS_ENDPOINT_URL: consumerEnv.AWS_ENDPOINT_URL,
+  AWS_ENDPOINT_URL_KINESIS: consumerEnv.AWS_ENDPOINT_URL_KINESIS,
+  AWS_ENDPOINT_URL_DYNAMODB: consumerEnv.AWS_ENDPOINT_URL_DYNAMODB,
+  STREAM_NAME: consumerEnv.STREAM_NAME,
+  RECORDS_TABLE: consumerEnv.RECORDS_TABLE,
+  STATE_TABLE: consumerEnv.STATE_TABLE,
+  DEAD_LETTER_TABLE: consumerEnv.DEAD_LETTER_TABLE,
+  STORE: consumerEnv.STORE,
+  DETECTOR: consumerEnv.DETECTOR,
+  DETECTOR_PARAMS: consumerEnv.DETECTOR_PARAMS,
+  THRESHOLD: consumerEnv.THRESHOLD,
+  CHALLENGERS: consumerEnv.CHALLENGERS,
+  CHALLENGER_LIMIT_MICROS: consumerEnv.CHALLENGER_LIMIT_MICROS,
+  DEDUPE_WINDOW: consumerEnv.DEDUPE_WINDOW,
+  STATE_CACHE_BYTES: consumerEnv.STATE_CACHE_BYTES,
+  CORRUPT_AGGREGATES: consumerEnv.CORRUPT_AGGREGATES,
+  STRAY_RECORDS: consumerEnv.STRAY_RECORDS,
+  WRITE_CONCURRENCY: consumerEnv.WRITE_CONCURRENCY,
+} as const satisfies EnvShape;
+
 /** Parameters of all detectors: `DETECTOR_PARAMS`, with `THRESHOLD` where those say nothing. */
 export function detectorParameters(config: {
   DETECTOR_PARAMS: DetectorParameters;

@@ -5,6 +5,11 @@ export interface StreamRecord {
   /** Its number inside the aggregate it came in, from 0; undefined for a record that was put by itself. */
   subSequenceNumber?: number;
   partitionKey: string;
+  /**
+   * Partition key of the Kinesis record it came in, where that is another one and only it says what is read in order
+   * with what: behind an event source mapping that works on several partition keys of a shard at once.
+   */
+  lane?: string;
   data: Uint8Array;
   /** When Kinesis took it, in ms since the epoch. */
   arrivedAt: number;

@@ -47,13 +47,19 @@ export class Pipeline {
     this.#deps = deps;
   }
 
+  /** True when something is kept of a source: then the state table is used, and a shard's range must be known. */
+  get stateful(): boolean {
+    const { layout } = this.#deps;
+    return layout.dedupeWindow > 0 || layout.rollups || layout.detectors.some(({ stateless }) => !stateless);
+  }
+
   /** A processor for a shard whose lease was taken, or whose work starts over from its checkpoint. */
   open({ hashKeyRange }: ShardIdentity): ShardProcessor {
     const { layout, states: store, stateBudget: budget, challengers, log, metrics } = this.#deps;
-    const stateful =
-      layout.dedupeWindow > 0 || layout.rollups || layout.detectors.some(({ stateless }) => !stateless);
     const active = (detector: Detector) => challengers.active(detector);
-    const states = stateful ? new StateCache({ store, layout, active, budget, log, metrics }) : undefined;
+    const states = this.stateful
+      ? new StateCache({ store, layout, active, budget, log, metrics })
+      : undefined;
     return new ShardPipeline(this.#deps, states, hashKeyRange);
   }
 }

@@ -129,8 +129,9 @@ export class ShardPipeline implements ShardProcessor {
   }
 
   #seriesOf({ event: { source }, record }: DecodedRecord): string {
-    const { partitionKey } = record;
-    const name = source === partitionKey ? source : `${partitionKey}\n${source}`;
+    const { partitionKey, lane } = record;
+    const name =
+      source === partitionKey && lane === undefined ? source : JSON.stringify([partitionKey, source, lane]);
     const known = this.#seriesNames.get(name);
     if (known !== undefined) return known;
     if (this.#seriesNames.size >= MAX_SERIES_NAMES) this.#seriesNames.clear();

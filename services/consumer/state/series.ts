@@ -11,14 +11,17 @@ export type HashKeyRange = { readonly starting: string; readonly ending: string 
  * Another writer may spread a source over partition keys, route by explicit hash key, or aggregate by an old shard
  * map. Then records of one source come in two shards at once and have no order between them. Each such part has a
  * state of its own, since one state with one watermark would take the records of one shard for done when the other
- * shard is ahead, and lose them.
+ * shard is ahead, and lose them. Behind an event source mapping the same holds for the partition keys of one shard
+ * (`lane`).
  */
 export function seriesOf(
   source: string,
-  { partitionKey, shardId }: StreamRecord,
+  { partitionKey, shardId, lane }: StreamRecord,
   range: HashKeyRange,
 ): string {
-  if (!isHome(partitionKey, range)) return JSON.stringify([source, partitionKey, shardId]);
+  const home = isHome(partitionKey, range);
+  if (lane !== undefined) return JSON.stringify([source, partitionKey, home ? '' : shardId, lane]);
+  if (!home) return JSON.stringify([source, partitionKey, shardId]);
   return source === partitionKey ? source : JSON.stringify([source, partitionKey]);
 }
 

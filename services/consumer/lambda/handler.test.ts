@@ -1,0 +1,262 @@
+import type { KinesisStreamEvent } from 'aws-lambda';
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import type { Detector } from '../../detectors/detector.ts';
+import { createDynamoDBClient } from '../../shared/aws.ts';
+import { systemClock as clock } from '../../shared/clock.ts';
+import { Aggregator } from '../../shared/kpl/aggregate.ts';
+import { EMULATOR_CREDENTIALS } from '../../testkit/emulators.ts';
+import {
+  EventSourceMapping,
+  type MappedRecord,
+  type MappingOptions,
+} from '../../testkit/event-source-mapping.ts';
+import { type FaultProxy, startFaultProxy } from '../../testkit/fault-proxy.ts';
+import { lambdaFunction } from '../../testkit/lambda-bundle.ts';
+import { TestStack } from '../../testkit/stack.ts';
+import { testPipeline, WHOLE_RANGE } from '../pipeline/fixtures.ts';
+import { createHandler, type Handler, type HandlerAnswer } from './handler.ts';
+import { ShardRanges } from './shard-ranges.ts';
+
+const SHARD = 'shardId-000000000000';
+const STREAM_ARN = 'arn:aws:kinesis:us-east-1:000000000000:stream/stream';
+
+let stack: TestStack;
+let proxy: FaultProxy;
+let dynamodb: ReturnType<typeof createDynamoDBClient>;
+let closing: (() => void)[];
+
+beforeEach(async () => {
+  proxy = await startFaultProxy(inject('dynamodbEndpoint'));
+  stack = await TestStack.create({
+    kinesis: inject('kinesisEndpoint'),
+    dynamodb: inject('dynamodbEndpoint'),
+  });
+  dynamodb = createDynamoDBClient({
+    region: 'us-east-1',
+    credentials: EMULATOR_CREDENTIALS,
+    dynamodbEndpoint: proxy.endpoint,
+    maxAttempts: 1,
+  });
+  closing = [];
+});
+afterEach(async () => {
+  for (const close of closing) close();
+  dynamodb.destroy();
+  await stack.close();
+  await proxy.stop();
+});
+
+/** Each call is a sandbox of its own: nothing is shared but the tables. */
+function newHandler(champion?: Detector): { handler: Handler; lines: string[] } {
+  const { pipeline, close, registry } = testPipeline(dynamodb, stack.resources, champion ? { champion } : {});
+  closing.push(close);
+  const lines: string[] = [];
+  const shard = { shardId: SHARD, parentShardIds: [], hashKeyRange: WHOLE_RANGE, open: true };
+  const handler = createHandler({
+    stream: 'stream',
+    openProcessor: (identity) => pipeline.open(identity),
+    ranges: new ShardRanges(async () => [shard]),
+    aggregates: { corrupt: 'quarantine', stray: 'accept' },
+    deadLetters: async () => {
+      const metric = await registry.getSingleMetric('weir_consumer_dead_letters_total')?.get();
+      return (metric?.values ?? []).reduce((sum, { value }) => sum + value, 0);
+    },
+    clock,
+    log: pino({ level: 'silent' }),
+    emit: (line) => lines.push(line),
+  });
+  return { handler, lines };
+}
+
+const timeLeft = (ms: number) => {
+  const end = performance.now() + ms;
+  return { getRemainingTimeInMillis: () => end - performance.now() };
+};
+
+function mapped(n: number, partitionKey: string, data: string | Uint8Array): MappedRecord {
+  return {
+    partitionKey,
+    sequenceNumber: String(1_000 + n),
+    data: typeof data === 'string' ? Buffer.from(data) : data,
+    arrivedAt: 1_700_000_000_000 + n,
+  };
+}
+const event = (n: number, source: string, amount = n) =>
+  JSON.stringify({ source, amount, request_id: `id-${n}` });
+
+/** The records as one batch, as the mapping gives them. */
+async function batchOf(records: MappedRecord[]): Promise<KinesisStreamEvent> {
+  let batch: KinesisStreamEvent | undefined;
+  const mapping = new EventSourceMapping({ streamArn: STREAM_ARN, batchSize: 10_000 }, async (given) => {
+    batch = given;
+  });
+  await mapping.run(SHARD, records);
+  if (!batch) throw new Error('no batch');
+  return batch;
+}
+
+const map = (options: Partial<MappingOptions>, invoke: (given: KinesisStreamEvent) => Promise<unknown>) =>
+  new EventSourceMapping({ streamArn: STREAM_ARN, reportBatchItemFailures: true, ...options }, invoke);
+
+/** What the items come to: `[id, amount, score]` in the order of ids. */
+async function items() {
+  const found = await stack.records();
+  return found
+    .map(({ id, amount, anomaly_score }) => [id, amount, anomaly_score] as [string, number, number])
+    .sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }));
+}
+
+describe('the function', () => {
+  it('stores plain and aggregated records, keeps poison as dead letters, and tells both', async () => {
+    const aggregator = new Aggregator();
+    for (const n of [1, 2]) aggregator.add({ partitionKey: 's', data: Buffer.from(event(n, 's')) });
+    const { handler, lines } = newHandler();
+    const answer = await handler(
+      await batchOf([
+        mapped(0, 's', event(0, 's')),
+        mapped(1, 'a', aggregator.encode()),
+        mapped(2, 's', 'no event'),
+        mapped(3, 's', event(3, 's')),
+      ]),
+      timeLeft(10_000),
+    );
+    expect(answer).toEqual({
+      status: 'completed',
+      processed_records: 4,
+      failed_records: 0,
+      batch_size: 4,
+      batchItemFailures: [],
+    });
+    expect((await items()).map(([id]) => id)).toEqual(['id-0', 'id-1', 'id-2', 'id-3']);
+    expect(await stack.deadLetters()).toMatchObject([{ reason: 'record-not-json', sequence_number: '1002' }]);
+    expect(lines.map((line) => JSON.parse(line))).toEqual([
+      {
+        _aws: {
+          Timestamp: expect.any(Number),
+          CloudWatchMetrics: [
+            {
+              Namespace: 'KinesisECRML',
+              Dimensions: [['StreamName']],
+              Metrics: [{ Name: 'ProcessedRecords', Unit: 'Count' }],
+            },
+            {
+              Namespace: 'KinesisECRML',
+              Dimensions: [[]],
+              Metrics: [
+                { Name: 'ProcessingLatency', Unit: 'Milliseconds' },
+                { Name: 'ErrorRate', Unit: 'Percent' },
+              ],
+            },
+          ],
+        },
+        StreamName: 'stream',
+        ProcessedRecords: 4,
+        ProcessingLatency: expect.any(Number),
+        ErrorRate: 25,
+      },
+    ]);
+  });
+
+  it('stops before its time is over, and reports the first record that is not done with', async () => {
+    const records = Array.from({ length: 500 }, (_, n) => mapped(n, `s${n % 3}`, event(n, `s${n % 3}`)));
+    const batch = await batchOf(records);
+    const { handler } = newHandler();
+    // The store takes the first 200 and nothing after them.
+    const slow = { kind: 'latency', ms: 3_000 } as const;
+    proxy.plan(
+      'BatchWriteItem',
+      ...Array.from({ length: 8 }, () => ({ kind: 'latency', ms: 0 }) as const),
+      ...Array.from({ length: 50 }, () => slow),
+    );
+    const startedAt = performance.now();
+    const answer = await handler(batch, timeLeft(1_500));
+    expect(performance.now() - startedAt).toBeLessThan(1_500);
+    expect(answer).toMatchObject({ status: 'partial', processed_records: 200, failed_records: 300 });
+    expect(answer.batchItemFailures).toEqual([{ itemIdentifier: '1200' }]);
+    proxy.plan('BatchWriteItem');
+    const rest = { Records: batch.Records.slice(200) };
+    expect(await newHandler().handler(rest, timeLeft(10_000))).toMatchObject({ status: 'completed' });
+    const undisturbed = chainScores(records);
+    expect(await items()).toEqual(undisturbed);
+  });
+
+  it('reports the whole batch when there is no time at all', async () => {
+    const { handler } = newHandler();
+    const answer = await handler(await batchOf([mapped(0, 's', event(0, 's'))]), timeLeft(0));
+    expect(answer).toMatchObject({ failed_records: 1, batchItemFailures: [{ itemIdentifier: '1000' }] });
+    expect(await items()).toEqual([]);
+  });
+
+  it('comes to what one worker would, two batches of a shard side by side, through failures', async () => {
+    // Sources come plain and in aggregates whose key is not theirs: no order between the two.
+    const records: MappedRecord[] = [];
+    for (let n = 0; n < 240; ) {
+      const aggregator = new Aggregator();
+      for (let i = 0; i < 3; i++, n++)
+        aggregator.add({ partitionKey: `s${n % 4}`, data: Buffer.from(event(n, `s${n % 4}`)) });
+      records.push(mapped(n, 'a', aggregator.encode()));
+      for (let i = 0; i < 3; i++, n++) records.push(mapped(n, `s${n % 4}`, event(n, `s${n % 4}`)));
+    }
+    let invocations = 0;
+    const answers: HandlerAnswer[] = [];
+    const mapping = map({ batchSize: 20, parallelizationFactor: 2 }, async (given) => {
+      invocations++;
+      if (invocations % 4 === 0) proxy.plan('BatchWriteItem', { kind: 'lost-answer' });
+      if (invocations % 5 === 0) {
+        // It does its work, and nobody learns of it.
+        await newHandler().handler(given, timeLeft(10_000));
+        throw new Error('Task timed out');
+      }
+      const answer = await newHandler().handler(given, timeLeft(10_000));
+      answers.push(answer);
+      return answer;
+    });
+    const { givenUp } = await mapping.run(SHARD, records);
+    expect(givenUp).toEqual([]);
+    expect(await items()).toEqual(chainScores(records));
+  });
+
+  it('runs as its own process behind a mapping', async () => {
+    const lambda = lambdaFunction({
+      bundle: 'services/consumer/lambda.ts',
+      env: {
+        ...stack.env,
+        AWS_ENDPOINT_URL_DYNAMODB: proxy.endpoint,
+        AWS_ACCESS_KEY_ID: EMULATOR_CREDENTIALS.accessKeyId,
+        AWS_SECRET_ACCESS_KEY: EMULATOR_CREDENTIALS.secretAccessKey,
+      },
+      timeoutMs: 10_000,
+    });
+    try {
+      const records = Array.from({ length: 50 }, (_, n) => mapped(n, 's', event(n, 's', n * 100)));
+      const { givenUp, invocations } = await map({ batchSize: 25 }, lambda.invoke).run(SHARD, records);
+      expect(givenUp).toEqual([]);
+      expect(invocations).toHaveLength(2);
+      expect(await items()).toEqual(
+        records.map((_, n) => [`id-${n}`, n * 100, Math.min((n * 100) / 1000, 2)]),
+      );
+      expect(lambda.output.filter((line) => line.includes('"ProcessedRecords":25'))).toHaveLength(2);
+    } finally {
+      await lambda.stop();
+    }
+  });
+});
+
+/** Offline: each series' scores in the order of the shard, by the chain detector of the fixtures. */
+function chainScores(records: readonly MappedRecord[]) {
+  const values = new Map<string, number>();
+  const scores: [string, number, number][] = [];
+  for (const { partitionKey, data } of records) {
+    for (const [, text] of Buffer.from(data)
+      .toString('latin1')
+      .matchAll(/(\{"source":.*?\})/g)) {
+      const { source, amount, request_id } = JSON.parse(text ?? '');
+      const series = source === partitionKey ? source : `${source} in ${partitionKey}`;
+      const value = ((values.get(series) ?? 7) * 33 + amount) % 1_000_003;
+      values.set(series, value);
+      scores.push([request_id, amount, value]);
+    }
+  }
+  return scores.sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }));
+}

@@ -1,0 +1,40 @@
+import type { KinesisStreamRecord } from 'aws-lambda';
+import { type AggregateRules, userRecords } from '../fetch/user-records.ts';
+import type { StreamRecord } from '../record.ts';
+import type { HashKeyRange } from './shard-ranges.ts';
+
+/** A Kinesis record of an invocation and the user records in it: what is reported as failed is the Kinesis record. */
+export interface InvokedRecord {
+  shardId: string;
+  sequenceNumber: string;
+  records: StreamRecord[];
+}
+
+/** Takes one record of an event of the event source mapping apart. */
+export function fromEvent(
+  { eventID, kinesis }: KinesisStreamRecord,
+  rules: AggregateRules,
+  range: HashKeyRange | undefined,
+): InvokedRecord {
+  const { sequenceNumber, partitionKey } = kinesis;
+  const shardId = shardOf(eventID);
+  const records = userRecords(
+    {
+      shardId,
+      sequenceNumber,
+      partitionKey,
+      data: Buffer.from(kinesis.data, 'base64'),
+      arrivedAt: Math.round(kinesis.approximateArrivalTimestamp * 1000),
+    },
+    rules,
+    range && { starting: BigInt(range.starting), ending: BigInt(range.ending) },
+  );
+  // The mapping keeps apart what has different partition keys, and runs it at once: see docs/adr, "lanes".
+  for (const record of records) if (record.partitionKey !== partitionKey) record.lane = partitionKey;
+  return { shardId, sequenceNumber, records };
+}
+
+/** @param eventId `shardId-000000000006:49590338271490256608559692538361571095921575989136588898`. */
+export function shardOf(eventId: string): string {
+  return eventId.slice(0, eventId.indexOf(':'));
+}
