@@ -117,29 +117,27 @@ export const consumerEnv = {
   }),
 } as const satisfies EnvShape;
 
-/** What of it the function reads. */
-export const lambdaEnv = {
-  LOG_LEVEL: consumerEnv.LOG_LEVEL,
-  AWS_REGION: consumerEnv.AWS_REGION,
-  AWS_ENDPOINT_URL: consumerEnv.AWS_ENDPOINT_URL,
-  AWS_ENDPOINT_URL_KINESIS: consumerEnv.AWS_ENDPOINT_URL_KINESIS,
-  AWS_ENDPOINT_URL_DYNAMODB: consumerEnv.AWS_ENDPOINT_URL_DYNAMODB,
-  STREAM_NAME: consumerEnv.STREAM_NAME,
-  RECORDS_TABLE: consumerEnv.RECORDS_TABLE,
-  STATE_TABLE: consumerEnv.STATE_TABLE,
-  DEAD_LETTER_TABLE: consumerEnv.DEAD_LETTER_TABLE,
-  STORE: consumerEnv.STORE,
-  DETECTOR: consumerEnv.DETECTOR,
-  DETECTOR_PARAMS: consumerEnv.DETECTOR_PARAMS,
-  THRESHOLD: consumerEnv.THRESHOLD,
-  CHALLENGERS: consumerEnv.CHALLENGERS,
-  CHALLENGER_LIMIT_MICROS: consumerEnv.CHALLENGER_LIMIT_MICROS,
-  DEDUPE_WINDOW: consumerEnv.DEDUPE_WINDOW,
-  STATE_CACHE_BYTES: consumerEnv.STATE_CACHE_BYTES,
-  CORRUPT_AGGREGATES: consumerEnv.CORRUPT_AGGREGATES,
-  STRAY_RECORDS: consumerEnv.STRAY_RECORDS,
-  WRITE_CONCURRENCY: consumerEnv.WRITE_CONCURRENCY,
-} as const satisfies EnvShape;
+/** What only pods have: servers, leases, readers of their own. */
+const POD_ONLY = [
+  'HOST',
+  'ADMIN_PORT',
+  'SHUTDOWN_TIMEOUT_MS',
+  'LIVENESS_TIMEOUT_MS',
+  'LEASE_TABLE',
+  'LEASE_DURATION_MS',
+  'STARTING_POSITION',
+  'CHECKPOINT_INTERVAL_MS',
+  'FETCH',
+  'POLL_INTERVAL_MS',
+  'PREFETCH_BYTES',
+  'FANOUT_CONSUMER',
+  'FANOUT_REGISTER',
+] as const;
+
+/** Environment of the function: the rest. */
+export const lambdaEnv = Object.fromEntries(
+  Object.entries(consumerEnv).filter(([name]) => !(POD_ONLY as readonly string[]).includes(name)),
+) as Omit<typeof consumerEnv, (typeof POD_ONLY)[number]>;
 
 /** Parameters of all detectors: `DETECTOR_PARAMS`, with `THRESHOLD` where those say nothing. */
 export function detectorParameters(config: {
