@@ -228,7 +228,8 @@ export function adaptiveDetector(
       if (version !== 1) throw new DetectorStateError(name, `version ${version} is unknown`);
       const problem = damage(bytes);
       if (problem) throw new DetectorStateError(name, problem);
-      return new DataView(bytes.slice().buffer);
+      // A copy: `slice` of a Buffer would be a view into what it was cut from.
+      return new DataView(new Uint8Array(bytes).buffer);
     },
   };
 }

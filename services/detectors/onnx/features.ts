@@ -94,7 +94,7 @@ export function decodeState(bytes: Uint8Array, detector: string): FeatureState {
   if (bytes.length !== SIZE * 8) {
     throw new DetectorStateError(detector, `${bytes.length} bytes instead of ${SIZE * 8}`);
   }
-  const state = new Float64Array(bytes.slice().buffer);
+  const state = new Float64Array(new Uint8Array(bytes).buffer);
   const bad = state.findIndex((value) => !(Math.abs(value) <= 10 * MAX_AMOUNT));
   if (bad >= 0) throw new DetectorStateError(detector, `${state[bad]} at byte ${bad * 8}`);
   const records = state[RECORDS] ?? 0;
