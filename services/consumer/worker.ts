@@ -4,7 +4,7 @@ import type { Lease } from '../shared/kcl/lease-row.ts';
 import type { ShardInfo } from '../shared/list-shards.ts';
 import type { Logger } from '../shared/log.ts';
 import { type GroupState, GroupView } from './leases/group-view.ts';
-import { HeldLease } from './leases/held-lease.ts';
+import { HeldLease, KEEPS_PER_LEASE } from './leases/held-lease.ts';
 import type { LeaseStore, WorkerRef } from './leases/lease-store.ts';
 import { LeaseSync } from './leases/lease-sync.ts';
 import { ownPart, succession } from './leases/own-part.ts';
@@ -299,7 +299,7 @@ export class Worker {
         void this.#keep(held);
         this.#showLag(held.shardId, meter);
       }
-      await clock.sleep(leaseDurationMs / 10, this.#loopsEnd.signal);
+      await clock.sleep(leaseDurationMs / KEEPS_PER_LEASE, this.#loopsEnd.signal);
     }
     progress.forget('renew');
   }

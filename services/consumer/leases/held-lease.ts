@@ -5,15 +5,20 @@ import { LeaseLostError } from '../errors.ts';
 import type { LeaseStore, OwnerWrite, WorkerRef } from './lease-store.ts';
 import type { ShardMeter } from './shard-meter.ts';
 
+/** How often in a lease's time `keep` is to be called. */
+export const KEEPS_PER_LEASE = 10;
+
 /**
  * A lease this worker owns. Its writes go one after another, since each is conditional on the counter that the
- * one before left. `lost` aborts as soon as the lease is known to be another's, or was not renewed for its whole
- * time: another worker may have it by then, and this one must fall silent by itself.
+ * one before left. `lost` aborts as soon as the lease is known to be another's, or was not renewed for nearly
+ * its time: another worker may have it soon, and this one must fall silent by itself before.
  */
 export class HeldLease {
   readonly #store: LeaseStore;
   readonly #clock: Clock;
   readonly #durationMs: number;
+  /** One call of `keep` before the lease is over: nobody else may take it before this worker has noticed. */
+  readonly #silentAfterMs: number;
   readonly #meter: ShardMeter;
   readonly #lost = new AbortController();
   #lease: Lease;
@@ -34,6 +39,7 @@ export class HeldLease {
     this.#store = store;
     this.#clock = clock;
     this.#durationMs = durationMs;
+    this.#silentAfterMs = durationMs * (1 - 1 / KEEPS_PER_LEASE);
     this.#renewedAt = takenAt;
     this.#meter = meter;
   }
@@ -52,12 +58,12 @@ export class HeldLease {
   }
 
   /**
-   * To be called several times in a lease's time: renews after a third of it, and falls silent when it ran out
+   * To be called `KEEPS_PER_LEASE` times in a lease's time: renews after a third of it, and falls silent when it ran out
    * unrenewed. @throws LeaseLostError, or what the renewal failed with.
    */
   async keep(): Promise<void> {
     const age = this.#clock.monotonic() - this.#renewedAt;
-    if (age >= this.#durationMs) this.#lost.abort();
+    if (age >= this.#silentAfterMs) this.#lost.abort();
     else if (age >= this.#durationMs / 3 && !this.#renewing) {
       this.#renewing = true;
       await this.#update({}).finally(() => {
@@ -88,7 +94,7 @@ export class HeldLease {
 
   async #write(write: OwnerWrite): Promise<void> {
     // A process that was stopped (SIGSTOP, a paused machine) may come back to life right here.
-    if (this.#clock.monotonic() - this.#renewedAt >= this.#durationMs) this.#lost.abort();
+    if (this.#clock.monotonic() - this.#renewedAt >= this.#silentAfterMs) this.#lost.abort();
     if (this.#lost.signal.aborted) throw new LeaseLostError(this.shardId, undefined);
     // From before the write: the owner must count its time as over no later than any observer does.
     const startedAt = this.#clock.monotonic();
