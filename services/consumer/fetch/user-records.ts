@@ -12,7 +12,7 @@ export interface HashKeyRange {
 export interface AggregateRules {
   /** A record that begins like an aggregate and is none. Accepted, it is a plain record, as in KCL. */
   corrupt: 'accept' | 'quarantine';
-  /** A user record whose hash key is not its shard's. KCL drops it (docs/adr, "strays"). */
+  /** A user record whose hash key is not its shard's. KCL drops it: docs/adr/0005. */
   stray: 'accept' | 'quarantine';
 }
 

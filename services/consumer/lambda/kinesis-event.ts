@@ -29,7 +29,7 @@ export function fromEvent(
     rules,
     range && { starting: BigInt(range.starting), ending: BigInt(range.ending) },
   );
-  // The mapping keeps apart what has different partition keys, and runs it at once: see docs/adr, "lanes".
+  // The mapping keeps apart what has different partition keys, and runs it at once: docs/adr/0012.
   for (const record of records) if (record.partitionKey !== partitionKey) record.lane = partitionKey;
   return { shardId, sequenceNumber, records };
 }
