@@ -4,7 +4,6 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
 import { systemClock as clock } from '../shared/clock.ts';
 import { parseEnv } from '../shared/config.ts';
-import type { Row } from '../shared/kcl/lease-row.ts';
 import { listShards, type ShardInfo } from '../shared/list-shards.ts';
 import { createRegistry } from '../shared/metrics.ts';
 import { type KinesisDouble, startKinesisDouble } from '../testkit/kinesis-double/kinesis-double.ts';
@@ -19,7 +18,7 @@ import { Progress } from './progress.ts';
 import type { OpenProcessor } from './shard-processor.ts';
 import { Worker } from './worker.ts';
 
-/** Short, so that the tests are; a handoff must be over in less, so that it is no failover. */
+/** Short, so that the tests are. */
 const LEASE_MS = 2_000;
 const HORIZON = { type: 'TRIM_HORIZON' } as const;
 
@@ -160,13 +159,14 @@ describe('a group of workers', () => {
         ownerless.push(...(await store.read()).leases.filter((lease) => lease.leaseOwner === undefined));
       }
     })();
-    const stoppedAt = performance.now();
+    const given = await a.events('handed-on');
+    const left = a.worker.shardIds.length;
     await a.worker.stop(10_000);
     group.delete('a');
-    await eventually(() => expect(owned()).toEqual({ b: 2, c: 2 }), LEASE_MS);
-    expect(performance.now() - stoppedAt).toBeLessThan(LEASE_MS);
+    await eventually(() => expect(owned()).toEqual({ b: 2, c: 2 }));
     watching.abort();
     await watch;
+    expect(await a.events('handed-on')).toBe(given! + left);
     expect(ownerless).toEqual([]);
     await putAndCheck(80);
     expect((await store.read()).idle).toEqual([]);
@@ -293,13 +293,14 @@ describe('a worker', () => {
     const { worker } = start('a');
     await eventually(() => expect(owned()).toEqual({ a: 4 }));
     const before = reads;
-    const until = performance.now() + 1_000;
-    while (performance.now() < until) {
+    const startedAt = performance.now();
+    let elapsed = 0;
+    for (; elapsed < 1_000; elapsed = performance.now() - startedAt) {
       expect(worker.look()).toBe(true);
       await sleep(1);
     }
     expect(reads - before).toBeGreaterThan(1);
-    expect(reads - before).toBeLessThanOrEqual(21);
+    expect(reads - before).toBeLessThanOrEqual(elapsed / 50 + 1);
   });
 
   it('writes how the work goes into its lease rows, with no write more than the renewals', async () => {
@@ -311,17 +312,18 @@ describe('a worker', () => {
       expect(leases.every(({ report, workerAddress }) => report && workerAddress === 'a:9090')).toBe(true);
       expect(leases.some(({ report }) => (report?.lastArrivalAt ?? 0) > Date.now() - 60_000)).toBe(true);
     });
-    const rows: Row[] = [];
-    for (const { leaseCounter, report } of (await store.read()).leases) {
+    const startedAt = performance.now();
+    const before = (await store.read()).leases;
+    for (const { report } of before) {
       expect(report?.millisBehindLatest).toBeGreaterThanOrEqual(0);
       expect(report?.busyShare).toBeLessThanOrEqual(1);
-      rows.push({ leaseCounter: { N: String(leaseCounter) } });
     }
     await sleep(900);
-    const after = (await store.read()).leases.map(({ leaseCounter }) => leaseCounter);
-    // Renewed each 300 ms and nothing else to write.
-    after.forEach((counter, i) => {
-      expect(counter - Number(rows[i]?.leaseCounter?.N)).toBeLessThanOrEqual(4);
+    const after = (await store.read()).leases;
+    // Renewed each 300 ms, and nothing else is written.
+    const renewals = (performance.now() - startedAt) / 300 + 1;
+    after.forEach(({ leaseCounter }, i) => {
+      expect(leaseCounter - before[i]!.leaseCounter).toBeLessThanOrEqual(renewals);
     });
   });
 });
