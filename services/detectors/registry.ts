@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { ConfigError } from '../shared/errors.ts';
 import { adaptiveDetector, adaptiveParameters } from './adaptive.ts';
 import type { BatchDetector, Detector } from './detector.ts';

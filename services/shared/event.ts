@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { InvalidEventError } from './errors.ts';
 import { assertStorableJson, type JsonObject } from './json.ts';
 

@@ -1,5 +1,5 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ConfigError } from '../../shared/errors.ts';
 import { AuthError } from './authenticator.ts';
 import { type Identity, SOURCE_PATTERN, sourceMatcher } from './identity.ts';

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { FieldProblem } from '../../shared/errors.ts';
 import type { RawEvent } from '../ingest/raw-event.ts';
 import { HttpProblem } from './problems.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { enrichedEventSchema, eventSchema } from '../../shared/event.ts';
 import { cloudEventSchema } from './cloud-events.ts';
 import { PROBLEMS, type ProblemCode } from './problems.ts';
