@@ -174,6 +174,7 @@ export class Worker {
     // Before the leases are read: a shard that ends from here on may not be among them as ended.
     this.#leasesMissing = false;
     const reading = await store.read();
+    const readAt = clock.monotonic();
     let created: ReadonlySet<Lease> = new Set();
     if (listShards) {
       const synced = await this.#sync.sync(reading.leases);
@@ -182,7 +183,7 @@ export class Worker {
       this.#shardsListedAt = now;
       for (const key of synced.trimmed) this.#running.get(key)?.trimmed.abort();
     }
-    const group = this.#view.observe(reading, now);
+    const group = this.#view.observe(reading, now, readAt);
     this.#group = group;
     metrics.workersSeen.set(this.workersSeen);
     const { take, give, leave } = ownPart(group, worker.workerId, this.#running);

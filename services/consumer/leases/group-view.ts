@@ -64,15 +64,17 @@ export class GroupView {
   /**
    * Takes in a full reading of the table.
    *
-   * @param now monotonic ms, taken before the reading began.
+   * @param now monotonic ms from before the reading began: what it shows as unmoved had not moved then.
+   * @param readAt monotonic ms from after it ended: what it shows as new may be as new as that. A reading that took
+   *   long, of a throttled table say, must make a lease look younger, never older.
    */
-  observe({ leases, idle }: GroupReading, now: number): GroupState {
+  observe({ leases, idle }: GroupReading, now: number, readAt: number): GroupState {
     const next = new Map<string, Seen>();
     /** @param by whose sign of life a new version is. */
     const look = (key: string, version: string, by: string | undefined): Seen => {
       const last = this.#seen.get(key);
       const same = last?.version === version;
-      const seen = same ? last : { version, since: now, moved: this.#readBefore };
+      const seen = same ? last : { version, since: readAt, moved: this.#readBefore };
       if (!same && by !== undefined) this.#doubted.delete(by);
       next.set(key, seen);
       return seen;
@@ -95,9 +97,11 @@ export class GroupView {
       const by = tenure === undefined ? undefined : leaseOwner;
       const { since, moved } = look(`lease ${leaseKey}`, `${leaseCounter} ${leaseOwner ?? ''}`, by);
       const freeForMs = now - since - (leaseOwner === undefined ? 0 : this.#durationMs);
-      if (freeForMs >= 0) free.add(lease);
       if (freeForMs >= this.#leftOverAfterMs) leftOver.add(lease);
-      if (leaseOwner === undefined || freeForMs >= 0) continue;
+      if (leaseOwner === undefined || freeForMs >= 0) {
+        free.add(lease);
+        continue;
+      }
       const proven = moved && by !== undefined;
       meet({ workerId: leaseOwner, address: lease.workerAddress, proven, leaving: false });
     }

@@ -156,7 +156,7 @@ class SimulatedWorker {
     const readAt = sim.now;
     sim.after(2, 50, () => {
       if (this.state !== 'up') return;
-      this.#group = this.#view.observe(reading, readAt);
+      this.#group = this.#view.observe(reading, readAt, sim.now);
       const { take, give } = ownPart(this.#group, this.id, this.running);
       for (const lease of take) {
         const taken = sim.write(lease, { leaseOwner: this.id, workerAddress: this.id, tenure: `${sim.now}` });

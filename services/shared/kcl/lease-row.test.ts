@@ -78,6 +78,14 @@ describe('lease rows', () => {
     expect(fromRow(toRow(reported))).toEqual(reported);
   });
 
+  it('takes a hash key range that is none for one that is not known', () => {
+    const row = rows.find(({ startingHashKey }) => startingHashKey)!;
+    expect(fromRow(row)?.hashKeyRange).toBeDefined();
+    for (const S of ['', 'x', '-1', '1.5', '9'.repeat(40)]) {
+      expect(fromRow({ ...row, endingHashKey: { S } })?.hashKeyRange).toBeUndefined();
+    }
+  });
+
   it("adds our attributes to KCL's, all of a report under its own name, within one write unit", () => {
     for (const row of [...rows, ...kcl.reshard, kcl.handoff]) {
       const lease = fromRow(row);

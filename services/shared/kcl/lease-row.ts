@@ -129,8 +129,8 @@ export function fromRow(row: Row): Lease | undefined {
   const entityType = row.entityType?.S;
   if (leaseKey === undefined || checkpoint === undefined) return undefined;
   if (entityType !== undefined && entityType !== 'LEASE') return undefined;
-  const starting = row.startingHashKey?.S;
-  const ending = row.endingHashKey?.S;
+  const starting = hashKey(row.startingHashKey?.S);
+  const ending = hashKey(row.endingHashKey?.S);
   return {
     leaseKey,
     leaseOwner: row.leaseOwner?.S,
@@ -148,4 +148,9 @@ export function fromRow(row: Row): Lease | undefined {
     tenure: row.weirTenure?.S,
     report: reportOf(row),
   };
+}
+
+/** A hash key in decimal digits; anything else counts as not known, since a row may have been written by anybody. */
+function hashKey(text: string | undefined): string | undefined {
+  return text !== undefined && /^\d{1,39}$/.test(text) ? text : undefined;
 }
