@@ -142,7 +142,7 @@ class Load {
 async function settled(stack: TestStack, { shards, workers }: Scenario): Promise<void> {
   const deadline = Date.now() + SETTLE_TIMEOUT_MS;
   while (Date.now() < deadline) {
-    const owners = (await leases(stack)).map((row) => row.leaseOwner);
+    const owners = (await stack.leases()).map((row) => row.leaseOwner);
     const held = owners.length === shards && owners.every((owner) => owner !== undefined);
     if (held && new Set(owners).size === Math.min(shards, workers)) return;
     await sleep(100);
@@ -150,15 +150,12 @@ async function settled(stack: TestStack, { shards, workers }: Scenario): Promise
   throw new Error('the workers did not come to rest');
 }
 
-const leases = async (stack: TestStack) =>
-  (await stack.leases()).filter(({ entityType }) => entityType === 'LEASE');
-
 async function stopFirst(_: TestStack, [first]: Worker[]): Promise<void> {
   await first?.stop();
 }
 
 async function stopOwner(stack: TestStack, workers: Worker[]): Promise<void> {
-  const [lease] = await leases(stack);
+  const [lease] = await stack.leases();
   for (const worker of workers) {
     const ports = `:${worker.ports.adminPort}`;
     if (String(lease?.weirWorkerAddress).endsWith(ports)) await worker.stop();

@@ -106,8 +106,10 @@ export class TestStack {
     return count;
   }
 
-  leases(): Promise<Record<string, unknown>[]> {
-    return this.#scan(this.resources.leaseTable);
+  /** The leases; the lease table has rows of other kinds too. */
+  async leases(): Promise<Record<string, unknown>[]> {
+    const rows = await this.#scan(this.resources.leaseTable);
+    return rows.filter(({ entityType }) => entityType === 'LEASE');
   }
 
   /** Items of the state table: states of sources, and rollups. */
