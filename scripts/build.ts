@@ -10,6 +10,7 @@ import { build } from 'esbuild';
 const bundles: Readonly<Record<string, readonly [entry: string, file: string]>> = {
   producer: ['services/producer/main.ts', 'main.js'],
   consumer: ['services/consumer/main.ts', 'main.js'],
+  controller: ['services/controller/main.ts', 'main.js'],
   lambda: ['services/consumer/lambda.ts', 'main.mjs'],
 };
 

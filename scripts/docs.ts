@@ -2,6 +2,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { consumerEnv } from '../services/consumer/config.ts';
 import { createConsumerMetrics } from '../services/consumer/metrics.ts';
+import { controllerEnv } from '../services/controller/config.ts';
+import { createRuntimeMetrics } from '../services/controller/runtime/metrics.ts';
+import { createScalerMetrics } from '../services/controller/streamscaler/metrics.ts';
 import { producerEnv } from '../services/producer/config.ts';
 import { createProducerMetrics, observeProducer } from '../services/producer/metrics.ts';
 import { commonEnv, describeEnv, type EnvShape } from '../services/shared/config.ts';
@@ -46,6 +49,13 @@ ${variables(own(producerEnv))}
 ## Consumer
 
 ${variables(own(consumerEnv))}
+
+## Controller
+
+Which streams and tables it looks at is said by the StreamScalers. Where the API server is: \`KUBECONFIG\`, else
+\`~/.kube/config\`, else the service account of its pod.
+
+${variables(own(controllerEnv))}
 `;
 }
 
@@ -78,6 +88,13 @@ ${await table((registry) => {
 ## Consumer
 
 ${await table(createConsumerMetrics)}
+
+## Controller
+
+${await table((registry) => {
+  createScalerMetrics(registry);
+  createRuntimeMetrics(registry);
+})}
 `;
 }
 

@@ -37,7 +37,7 @@ export function createAdminServer(options: AdminOptions): Server {
         (body) => response.writeHead(200, { 'content-type': options.registry.contentType }).end(body),
         () => response.writeHead(500).end(),
       );
-    } else if (path === '/livez') report(options.live());
+    } else if (path === '/livez' || path === '/healthz') report(options.live());
     else if (path === '/readyz') report(options.ready());
     else response.writeHead(404).end();
 

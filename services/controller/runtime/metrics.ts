@@ -14,12 +14,18 @@ export function createRuntimeMetrics(registry: Registry) {
   const name = ['name'] as const;
   const controller = ['controller'] as const;
   const resource = ['resource'] as const;
+  /** Called before each scrape: for gauges that grow by themselves. */
+  const beforeScrape: (() => void)[] = [];
   return {
+    beforeScrape,
     queueDepth: new Gauge({
       name: 'workqueue_depth',
       help: 'Keys that wait in the work queue.',
       labelNames: name,
       registers,
+      collect: () => {
+        for (const update of beforeScrape) update();
+      },
     }),
     queueAdds: new Counter({
       name: 'workqueue_adds_total',

@@ -50,6 +50,31 @@ export class ScaleClient {
   }
 
   /**
+   * Pods of the target that are ready, as its `status.readyReplicas` says: `/scale` only counts those that exist.
+   *
+   * @returns undefined when its kind does not say, or it may not be read.
+   */
+  async readyReplicas(
+    namespace: string,
+    target: TargetRef,
+    signal?: AbortSignal,
+  ): Promise<number | undefined> {
+    const resource = await this.#resource(target);
+    try {
+      const { status } = await this.#client.get<{ status?: { readyReplicas?: number } }>(
+        resource,
+        { namespace, name: target.name },
+        { signal },
+      );
+      // The workloads of Kubernetes leave the field out when it is zero; another kind may not have it at all.
+      return status?.readyReplicas ?? (resource.group === 'apps' ? 0 : undefined);
+    } catch (error) {
+      if (isApiError(error, 'forbidden')) return undefined;
+      throw error;
+    }
+  }
+
+  /**
    * Asks for that many replicas.
    *
    * @param scale as `get` answered it.

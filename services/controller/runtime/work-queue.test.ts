@@ -197,7 +197,6 @@ describe('the work queue', () => {
     clock.advance(2_000);
     await queue.take();
     clock.advance(3_000);
-    queue.collect();
     const text = await registry.metrics();
     expect(text).toMatch(/workqueue_queue_duration_seconds_sum\{[^}]*\} 2\b/);
     expect(text).toMatch(/workqueue_unfinished_work_seconds\{[^}]*\} 3\b/);

@@ -34,6 +34,7 @@ export class WorkQueue {
     this.#options = options;
     this.#labels = { name: options.name };
     this.#limiter = new QueueLimiter(options.clock, options.limits);
+    options.metrics.beforeScrape.push(() => this.#collect());
   }
 
   /** Keys that wait to be taken. */
@@ -123,8 +124,7 @@ export class WorkQueue {
     if (this.#processing.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
-  /** Brings the gauges up to date; called at each scrape. */
-  collect(): void {
+  #collect(): void {
     const { metrics, clock } = this.#options;
     const now = clock.monotonic();
     let unfinished = 0;

@@ -1,0 +1,50 @@
+import { commonEnv, type EnvShape, integer, text } from '../shared/config.ts';
+
+const namespaceName = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
+
+/** Environment of the controller. Streams and tables are named by the StreamScalers, not here. */
+const { STREAM_NAME: _, ...common } = commonEnv;
+
+export const controllerEnv = {
+  ...common,
+  WATCH_NAMESPACE: text('Namespace whose StreamScalers are reconciled.', {
+    default: '*',
+    pattern: /^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$/,
+    accepts: 'namespace, or `*` for all',
+  }),
+  POD_NAMESPACE: text('Namespace of the controller itself, where its leader lease is.', {
+    default: 'default',
+    pattern: namespaceName,
+    accepts: 'namespace',
+  }),
+  LEADER_LEASE_NAME: text('Name of the Lease by which one of several controllers leads.', {
+    default: 'weir-controller',
+    pattern: namespaceName,
+    accepts: 'name of a Kubernetes object',
+  }),
+  LEADER_LEASE_DURATION_MS: integer(
+    'Time after which another controller may take an unrenewed leader lease; whole seconds.',
+    {
+      default: 15_000,
+      min: 1_000,
+    },
+  ),
+  LEADER_RENEW_DEADLINE_MS: integer(
+    'Time without a renewal after which a leader gives up; less than the lease.',
+    {
+      default: 10_000,
+      min: 300,
+    },
+  ),
+  LEADER_RETRY_MS: integer('Pause between two tries to take or renew the leader lease.', {
+    default: 2_000,
+    min: 50,
+  }),
+  TICK_MS: integer('Time between two looks at a StreamScaler.', { default: 15_000, min: 500 }),
+  RECONCILE_CONCURRENCY: integer('StreamScalers that are looked at at the same time.', {
+    default: 8,
+    min: 1,
+    max: 256,
+  }),
+  RECONCILE_TIMEOUT_MS: integer('Time that one look may take.', { default: 60_000, min: 1_000 }),
+} as const satisfies EnvShape;
