@@ -24,17 +24,11 @@ export const DEPLOYMENTS: Resource = {
   namespaced: true,
 };
 export const STATEFUL_SETS: Resource = { ...DEPLOYMENTS, plural: 'statefulsets' };
-export const EVENTS: Resource = { group: '', version: 'v1', plural: 'events', namespaced: true };
+const EVENTS: Resource = { group: '', version: 'v1', plural: 'events', namespaced: true };
 export const PODS: Resource = { ...EVENTS, plural: 'pods' };
-export const LEASES: Resource = {
-  group: 'coordination.k8s.io',
-  version: 'v1',
-  plural: 'leases',
-  namespaced: true,
-};
 const RBAC = { group: 'rbac.authorization.k8s.io', version: 'v1', namespaced: true };
 
-export interface Workload extends KubeObject {
+interface Workload extends KubeObject {
   spec: { replicas: number };
   status?: { replicas?: number; readyReplicas?: number };
 }

@@ -37,10 +37,11 @@ export interface SeenRequest {
   port: number | undefined;
 }
 
-/** What to do with a request instead of answering it: a refusal, a cut connection, or silence. */
+/** What to do with a request instead of answering it: a refusal, a cut connection before or after it is carried out, or silence. */
 export type Fault =
   | { status: number; reason?: string; retryAfterSeconds?: number; body?: string }
   | 'cut'
+  | 'lose-answer'
   | 'hang'
   | undefined;
 
@@ -51,6 +52,8 @@ export type Fault =
  */
 export class FakeApiServer {
   readonly requests: SeenRequest[] = [];
+  /** Answers to GET of paths that are no objects, such as the discovery of a group: `/apis/apps/v1`. */
+  readonly pages = new Map<string, unknown>();
   /** Asked before each request. */
   fault: (request: SeenRequest) => Fault = () => undefined;
   readonly #server: Server;
@@ -112,7 +115,10 @@ export class FakeApiServer {
   /** Stores an object, as somebody else's write. @param collection `apis/weir.dev/v1alpha1/streamscalers` */
   put(
     collection: string,
-    object: { metadata: { name: string; namespace?: string }; [field: string]: unknown },
+    object: {
+      metadata: { name: string; namespace?: string; [field: string]: unknown };
+      [field: string]: unknown;
+    },
   ): StoredObject {
     const key = keyOf(collection, object.metadata.namespace, object.metadata.name);
     const before = this.#objects.get(key);
@@ -203,12 +209,18 @@ export class FakeApiServer {
     this.requests.push(seen);
     const fault = this.fault(seen);
     if (fault === 'cut') response.destroy();
+    else if (fault === 'lose-answer') this.#answer(seen, discarding(response));
     else if (fault === 'hang') this.#hanging.add(response);
     else if (fault) refuse(response, fault);
     else this.#answer(seen, response);
   }
 
   #answer(seen: SeenRequest, response: ServerResponse): void {
+    const page = this.pages.get(seen.path);
+    if (page !== undefined) {
+      send(response, 200, page);
+      return;
+    }
     const target = parsePath(seen.path);
     if (!target) {
       refuse(response, { status: 404, reason: 'NotFound' });
@@ -357,6 +369,15 @@ function write(response: ServerResponse, { type, object }: { type: string; objec
 
 function send(response: ServerResponse, status: number, body: unknown): void {
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+}
+
+/** Cuts the connection as soon as an answer is begun. */
+function discarding(response: ServerResponse): ServerResponse {
+  response.writeHead = () => {
+    response.destroy();
+    return response;
+  };
+  return response;
 }
 
 function refuse(response: ServerResponse, fault: Exclude<Fault, string | undefined>): void {
