@@ -165,7 +165,7 @@ describeWithCluster('the controller', () => {
       shards: { min: 1, max: 6 },
     });
     await waitFor(async () => (await scenario.replicas('ordered', STATEFUL_SETS)) > 1, 15_000);
-    await waitFor(async () => (await scenario.openShards()) > 4, 15_000);
+    await waitFor(async () => (await scenario.openShards()) > 4, 30_000);
     // Calm: what one call brought is enough.
     Object.assign(scenario.reports, { recordsPerSecond: 500, busyShare: 0.5 });
     const { status } = await waitFor(async () => {
