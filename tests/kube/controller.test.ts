@@ -180,7 +180,7 @@ describeWithCluster('the controller', () => {
       (await scenario.events('full')).find((e) => e.reason === 'Resharded'),
     );
     expect(told.type).toBe('Normal');
-  });
+  }, 60_000);
 
   it('leaves the shards of one stream to one StreamScaler, since AWS counts the calls of both', async () => {
     await scenario.createScaler('second', {
