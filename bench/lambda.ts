@@ -63,6 +63,7 @@ type Options = Parameters<typeof lambdaFunction>[0];
 
 async function coldStarts(name: string, options: Options, event: KinesisStreamEvent): Promise<BenchCase> {
   const inits: number[] = [];
+  const cpus: number[] = [];
   const totals: number[] = [];
   const begunAt = performance.now();
   for (let i = 0; i < COLD_STARTS; i++) {
@@ -71,6 +72,7 @@ async function coldStarts(name: string, options: Options, event: KinesisStreamEv
     await sandbox.invoke(event);
     totals.push(performance.now() - startedAt);
     inits.push(sandbox.initMs);
+    cpus.push(sandbox.initCpuMs);
     await sandbox.stop();
   }
   const seconds = (performance.now() - begunAt) / 1000;
@@ -81,6 +83,7 @@ async function coldStarts(name: string, options: Options, event: KinesisStreamEv
     eventsPerSecond: (COLD_STARTS * BATCH) / seconds,
     cpuSecondsPer10k: Number.NaN,
     initP50Ms: percentile(inits, 0.5),
+    initCpuP50Ms: percentile(cpus, 0.5),
     initMaxMs: inits.at(-1) ?? Number.NaN,
     withFirstBatchP50Ms: percentile(totals, 0.5),
     withFirstBatchMaxMs: totals.at(-1) ?? Number.NaN,

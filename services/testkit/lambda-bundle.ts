@@ -12,6 +12,8 @@ export interface LambdaFunction {
   invoke(event: unknown): Promise<unknown>;
   /** From the start of the last sandbox to its loaded bundle, in ms. */
   readonly initMs: number;
+  /** CPU time of the same, user and system, in ms. */
+  readonly initCpuMs: number;
   /** Lines that its sandboxes wrote to standard output. */
   readonly output: readonly string[];
   stop(): Promise<void>;
@@ -30,6 +32,7 @@ interface Reply {
   answer?: unknown;
   error?: string;
   initMs?: number;
+  initCpuMs?: number;
 }
 
 /** A function that isn't started until it is invoked. */
@@ -37,6 +40,7 @@ export function lambdaFunction({ bundle, env, timeoutMs }: LambdaOptions): Lambd
   const output: string[] = [];
   let sandbox: Promise<ChildProcess> | undefined;
   let initMs = Number.NaN;
+  let initCpuMs = Number.NaN;
   let invocations = 0;
 
   function start(): Promise<ChildProcess> {
@@ -51,6 +55,7 @@ export function lambdaFunction({ bundle, env, timeoutMs }: LambdaOptions): Lambd
     return new Promise((resolve, reject) => {
       child.once('message', (message: Reply) => {
         initMs = message.initMs ?? Number.NaN;
+        initCpuMs = message.initCpuMs ?? Number.NaN;
         resolve(child);
       });
       child.once('exit', (code) => reject(new Error(`the sandbox ended at its start: ${code}`)));
@@ -61,6 +66,9 @@ export function lambdaFunction({ bundle, env, timeoutMs }: LambdaOptions): Lambd
     output,
     get initMs() {
       return initMs;
+    },
+    get initCpuMs() {
+      return initCpuMs;
     },
     async invoke(event) {
       sandbox ??= start();

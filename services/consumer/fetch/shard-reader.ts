@@ -111,6 +111,7 @@ export class ShardReader {
     this.#inHand = 0;
     this.#deps.budget.release(bytes);
     this.#deps.budget.wake();
+    this.#arrived?.();
   }
 
   /** Resolves when something is in the queue. @throws StoppedError */

@@ -55,6 +55,15 @@ describe('the user records of a Kinesis record', () => {
     }
   });
 
+  it('are refused when their explicit hash key is none, however long it is', () => {
+    const aggregator = new Aggregator();
+    for (const explicitHashKey of ['x', '-1', '9'.repeat(100_000), '0']) {
+      aggregator.add({ partitionKey: 'k', explicitHashKey, data: Buffer.from('1') });
+    }
+    const taken = userRecords(record(aggregator.encode()), RULES, ALL);
+    expect(taken.map(({ refused }) => refused !== undefined)).toEqual([true, true, true, false]);
+  });
+
   it('become dead letters for their reason when they are refused', () => {
     const refused = { ...record(aggregateOf('a')), refused: { reason: 'aggregate-corrupt', message: 'why' } };
     expect(() => decode(refused, 'stream')).toThrow(InvalidEventError);

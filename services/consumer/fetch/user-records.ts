@@ -57,12 +57,20 @@ class Strays {
     const key = user.explicitHashKey ?? ` ${user.partitionKey}`;
     let stray = this.#known.get(key);
     if (stray === undefined) {
-      const hashKey = hashKeyOf(user);
-      stray = hashKey < this.#range.starting || hashKey > this.#range.ending;
+      stray = !isHashKey(user.explicitHashKey) || !this.#holds(hashKeyOf(user));
       this.#known.set(key, stray);
     }
     return stray;
   }
+
+  #holds(hashKey: bigint): boolean {
+    return hashKey >= this.#range.starting && hashKey <= this.#range.ending;
+  }
+}
+
+/** What a writer says is an explicit hash key may be any text. */
+function isHashKey(text: string | undefined): boolean {
+  return text === undefined || /^\d{1,39}$/.test(text);
 }
 
 /** True for a record that a checkpoint says is done with. Its own Kinesis record only: later ones are not looked at. */
