@@ -2,7 +2,6 @@
  * Bundles each service, and the Lambda variant of the consumer, into `dist/<name>/`: one ES module with its source
  * map, to be run by Node 24 without `node_modules`. With names after it, only those: `node scripts/build.ts lambda`.
  */
-import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { build } from 'esbuild';
 
@@ -14,10 +13,7 @@ const bundles: Readonly<Record<string, readonly [entry: string, file: string]>> 
   lambda: ['services/consumer/lambda.ts', 'main.mjs'],
 };
 
-const names =
-  process.argv.length > 2
-    ? process.argv.slice(2)
-    : Object.keys(bundles).filter((name) => existsSync(bundles[name]?.[0] ?? ''));
+const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(bundles);
 for (const name of names) {
   const bundle = bundles[name];
   if (!bundle) throw new Error(`there is no bundle ${name}; choose ${Object.keys(bundles).join(', ')}`);

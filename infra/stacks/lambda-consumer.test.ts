@@ -1,13 +1,13 @@
 import { expect, it } from 'vitest';
 import { staging } from '../../cdk8s/environments/staging.ts';
-import { consumerEnv } from '../../services/consumer/config.ts';
+import { lambdaEnv } from '../../services/consumer/config.ts';
 import { parseEnv } from '../../services/shared/config.ts';
 import { lambdaVariables } from './lambda-consumer.ts';
 
 it("gives the function variables that the consumer's configuration knows and takes", () => {
   const variables = lambdaVariables(staging, staging.consumers.lambda!);
-  expect(Object.keys(variables).filter((name) => !(name in consumerEnv))).toEqual([]);
-  expect(parseEnv(consumerEnv, variables)).toMatchObject({
+  expect(Object.keys(variables).filter((name) => !(name in lambdaEnv))).toEqual([]);
+  expect(parseEnv(lambdaEnv, variables)).toMatchObject({
     STREAM_NAME: 'anomaly-stream',
     RECORDS_TABLE: 'anomaly-stream-lambda-records',
     STATE_TABLE: 'anomaly-stream-lambda-state',

@@ -1,0 +1,82 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { expect, inject, it } from 'vitest';
+import { staging } from '../cdk8s/environments/staging.ts';
+import { Aggregator } from '../services/shared/kpl/aggregate.ts';
+import { EMULATOR_CREDENTIALS } from '../services/testkit/emulators.ts';
+import { EventSourceMapping, type MappingOptions } from '../services/testkit/event-source-mapping.ts';
+import { lambdaFunction } from '../services/testkit/lambda-bundle.ts';
+import { TestStack } from '../services/testkit/stack.ts';
+import { type CfnTemplate, ofType, templatesOf, testApp } from './testing/templates.ts';
+
+const run = promisify(execFile);
+const SHARD = 'shardId-000000000000';
+
+/** What the template says of the mapping, as the harness of its documented rules takes it. */
+function mappingOptions(template: CfnTemplate): MappingOptions {
+  const mapping = ofType(template, 'AWS::Lambda::EventSourceMapping')[0]?.Properties;
+  return {
+    streamArn: mapping.EventSourceArn,
+    batchSize: mapping.BatchSize,
+    parallelizationFactor: mapping.ParallelizationFactor,
+    bisectBatchOnFunctionError: mapping.BisectBatchOnFunctionError,
+    reportBatchItemFailures: mapping.FunctionResponseTypes.includes('ReportBatchItemFailures'),
+    maximumRetryAttempts: mapping.MaximumRetryAttempts,
+    maximumRecordAgeInSeconds: mapping.MaximumRecordAgeInSeconds,
+  };
+}
+
+it('the bundle that would be deployed scores plain and aggregated events behind the mapping of its template', async () => {
+  await run(process.execPath, ['scripts/build.ts', 'lambda']);
+  const template = templatesOf(testApp([staging], { lambdaBundle: 'dist/lambda' }))['weir-staging-lambda'];
+  const { Properties } = ofType(template as CfnTemplate, 'AWS::Lambda::Function')[0]!;
+  expect(Properties.Handler).toBe('main.handler');
+  const stack = await TestStack.create({
+    kinesis: inject('kinesisEndpoint'),
+    dynamodb: inject('dynamodbEndpoint'),
+  });
+  const lambda = lambdaFunction({
+    bundle: 'dist/lambda/main.mjs',
+    env: {
+      ...Properties.Environment.Variables,
+      // Tables of this test, on the emulator, instead of staging's.
+      ...stack.env,
+      AWS_ACCESS_KEY_ID: EMULATOR_CREDENTIALS.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: EMULATOR_CREDENTIALS.secretAccessKey,
+    },
+    timeoutMs: Properties.Timeout * 1000,
+  });
+  try {
+    const event = (id: string, amount: number) =>
+      JSON.stringify({ source: 'sensor-001', amount, timestamp: '2026-01-15T10:30:00Z', request_id: id });
+    const aggregate = new Aggregator();
+    aggregate.add({ partitionKey: 'sensor-001', data: Buffer.from(event('aggregated-1', 10)) });
+    aggregate.add({ partitionKey: 'sensor-001', data: Buffer.from(event('aggregated-2', 2500)) });
+    const record = (n: number, data: Uint8Array, arrivedAt = Date.now()) => ({
+      partitionKey: 'sensor-001',
+      sequenceNumber: String(1000 + n),
+      data,
+      arrivedAt,
+    });
+    const mapping = new EventSourceMapping(mappingOptions(template as CfnTemplate), lambda.invoke);
+    const tooOld = record(0, Buffer.from(event('too-old', 1)), Date.now() - 7 * 3_600_000);
+    const { givenUp } = await mapping.run(SHARD, [tooOld]);
+    const result = await mapping.run(SHARD, [
+      record(1, Buffer.from(event('plain', 1500.5))),
+      record(2, aggregate.encode()),
+      record(3, Buffer.from('not an event')),
+    ]);
+    const items = await stack.records();
+    expect(items.map(({ id, anomaly_score, is_anomaly }) => [id, anomaly_score, is_anomaly]).sort()).toEqual([
+      ['aggregated-1', 0.01, false],
+      ['aggregated-2', 2, true],
+      ['plain', 1.5005, true],
+    ]);
+    expect(result.givenUp).toEqual([]);
+    expect(givenUp.map(({ KinesisBatchInfo }) => KinesisBatchInfo.startSequenceNumber)).toEqual(['1000']);
+    expect(await stack.deadLetters()).toHaveLength(1);
+  } finally {
+    await lambda.stop();
+    await stack.close();
+  }
+});
