@@ -26,7 +26,9 @@ function mappingOptions(template: CfnTemplate): MappingOptions {
   };
 }
 
-it('the bundle that would be deployed scores plain and aggregated events behind the mapping of its template', async () => {
+it('the bundle that would be deployed scores plain and aggregated events behind the mapping of its template', {
+  timeout: 60_000,
+}, async () => {
   await run(process.execPath, ['scripts/build.ts', 'lambda']);
   const template = templatesOf(testApp([staging], { lambdaBundle: 'dist/lambda' }))['weir-staging-lambda'];
   const { Properties } = ofType(template as CfnTemplate, 'AWS::Lambda::Function')[0]!;
