@@ -1,4 +1,7 @@
 import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, inject, it } from 'vitest';
 import { staging } from '../cdk8s/environments/staging.ts';
@@ -29,8 +32,12 @@ function mappingOptions(template: CfnTemplate): MappingOptions {
 it('the bundle that would be deployed scores plain and aggregated events behind the mapping of its template', {
   timeout: 60_000,
 }, async () => {
-  await run(process.execPath, ['scripts/build.ts', 'lambda']);
-  const template = templatesOf(testApp([staging], { lambdaBundle: 'dist/lambda' }))['weir-staging-lambda'];
+  // Not into dist: other tests build there.
+  const folder = mkdtempSync(join(tmpdir(), 'weir-lambda-'));
+  await run(process.execPath, ['scripts/build.ts', 'lambda', '--to', folder]);
+  const template = templatesOf(testApp([staging], { lambdaBundle: join(folder, 'lambda') }))[
+    'weir-staging-lambda'
+  ];
   const { Properties } = ofType(template as CfnTemplate, 'AWS::Lambda::Function')[0]!;
   expect(Properties.Handler).toBe('main.handler');
   const stack = await TestStack.create({
@@ -38,7 +45,7 @@ it('the bundle that would be deployed scores plain and aggregated events behind 
     dynamodb: inject('dynamodbEndpoint'),
   });
   const lambda = lambdaFunction({
-    bundle: 'dist/lambda/main.mjs',
+    bundle: join(folder, 'lambda', 'main.mjs'),
     env: {
       ...Properties.Environment.Variables,
       // Tables of this test, on the emulator, instead of staging's.
@@ -80,5 +87,6 @@ it('the bundle that would be deployed scores plain and aggregated events behind 
   } finally {
     await lambda.stop();
     await stack.close();
+    rmSync(folder, { recursive: true });
   }
 });

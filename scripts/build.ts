@@ -1,8 +1,11 @@
 /**
  * Bundles each service, and the Lambda variant of the consumer, into `dist/<name>/`: one ES module with its source
- * map, to be run by Node 24 without `node_modules`. With names after it, only those: `node scripts/build.ts lambda`.
+ * map, to be run by Node 24 without `node_modules`. With names after it, only those, and
+ * with `--to <folder>` elsewhere than into `dist`: `node scripts/build.ts lambda`.
  */
 import { rm } from 'node:fs/promises';
+import { relative } from 'node:path';
+import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
 
 /** Entry and bundle. Lambda has no package.json above the file, so its name must say that it is a module. */
@@ -13,12 +16,16 @@ const bundles: Readonly<Record<string, readonly [entry: string, file: string]>> 
   lambda: ['services/consumer/lambda.ts', 'main.mjs'],
 };
 
-const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(bundles);
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { to: { type: 'string', default: 'dist' } },
+});
+const names = positionals.length > 0 ? positionals : Object.keys(bundles);
 for (const name of names) {
   const bundle = bundles[name];
   if (!bundle) throw new Error(`there is no bundle ${name}; choose ${Object.keys(bundles).join(', ')}`);
-  const outfile = `dist/${name}/${bundle[1]}`;
-  await rm(`dist/${name}`, { recursive: true, force: true });
+  const outfile = `${values.to}/${name}/${bundle[1]}`;
+  await rm(`${values.to}/${name}`, { recursive: true, force: true });
   const result = await build({
     entryPoints: [bundle[0]],
     outfile,
@@ -46,6 +53,6 @@ for (const name of names) {
       ].join('\n'),
     },
   });
-  const bytes = result.metafile.outputs[outfile]?.bytes ?? 0;
+  const bytes = result.metafile.outputs[relative('.', outfile)]?.bytes ?? 0;
   console.log(`${outfile}  ${(bytes / 1024).toFixed(0)} KiB`);
 }
