@@ -2,6 +2,7 @@
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchConsumer } from './consumer.ts';
+import { benchCost } from './cost.ts';
 import { benchDetectors } from './detectors.ts';
 import { benchEndToEnd } from './e2e.ts';
 import { benchFailover } from './failover.ts';
@@ -12,6 +13,7 @@ import type { BenchCase } from './report.ts';
 const BENCHMARKS: Readonly<Record<string, (only: string) => Promise<BenchCase[]>>> = {
   detectors: benchDetectors,
   consumer: benchConsumer,
+  cost: benchCost,
   failover: benchFailover,
   e2e: benchEndToEnd,
   lambda: benchLambda,

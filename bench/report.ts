@@ -18,6 +18,7 @@ export interface BenchCase {
       | `${string}Bytes`
       | `${string}PerRecord`
       | `${string}PerCpuSecond`
+      | `${string}PerMillion`
   ]: number;
 }
 

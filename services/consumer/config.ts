@@ -109,7 +109,10 @@ export const consumerEnv = {
     ['accept', 'quarantine'],
     'accept',
   ),
-  CHECKPOINT_INTERVAL_MS: integer('Least time between two checkpoints of a shard.', { default: 1_000 }),
+  CHECKPOINT_INTERVAL_MS: parsed<number | 'auto'>(
+    'Least time between two checkpoints of a shard, and so between two writes of a state; `auto`: 10000 where states are kept, else 1000.',
+    { default: 'auto', accepts: '`auto`, or whole number ≥ 0', parse: parseCheckpointInterval },
+  ),
   WRITE_CONCURRENCY: integer('BatchWriteItem calls in flight at once.', { default: 16, min: 1, max: 64 }),
   LIVENESS_TIMEOUT_MS: integer('Time without progress after which a loop counts as stuck.', {
     default: 60_000,
@@ -157,6 +160,11 @@ function parseNames(value: string): readonly string[] | undefined {
   return fine && new Set(names).size === names.length ? names : undefined;
 }
 
+function parseCheckpointInterval(value: string): number | 'auto' | undefined {
+  if (value === 'auto') return value;
+  return /^\d{1,9}$/.test(value) ? Number(value) : undefined;
+}
+
 function parseDedupeWindow(value: string): number | 'auto' | undefined {
   if (value === 'auto') return value;
   return /^\d{1,4}$/.test(value) && Number(value) <= 8192 ? Number(value) : undefined;
@@ -168,4 +176,10 @@ function parseStartingPosition(value: string): StartingPosition | undefined {
   if (!/^\d{4}-\d\d-\d\dT/.test(value)) return undefined;
   const timestamp = Date.parse(value);
   return Number.isNaN(timestamp) ? undefined : { type: 'AT_TIMESTAMP', timestamp };
+}
+
+/** What `CHECKPOINT_INTERVAL_MS` comes to, in ms: ten seconds of states written once cost a tenth. */
+export function checkpointInterval(configured: number | 'auto', stateful: boolean): number {
+  if (configured !== 'auto') return configured;
+  return stateful ? 10_000 : 1_000;
 }

@@ -6,7 +6,7 @@ import { newRequestId } from '../shared/ids.ts';
 import { listShards } from '../shared/list-shards.ts';
 import { close, listen, reachableAddress } from '../shared/server.ts';
 import { runService } from '../shared/service.ts';
-import { consumerEnv } from './config.ts';
+import { checkpointInterval, consumerEnv } from './config.ts';
 import { createReaders } from './fetch/readers.ts';
 import { DynamoDBLeaseStore } from './leases/lease-store.ts';
 import { POKE_PATH, poke } from './leases/poke.ts';
@@ -72,7 +72,7 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
     shard: {
       createReader: ({ lease }) => readers.open(lease, readFrom(lease, startingPosition, clock.now())),
       openProcessor: (held) => pipeline.open(held.lease),
-      checkpointIntervalMs: config.CHECKPOINT_INTERVAL_MS,
+      checkpointIntervalMs: checkpointInterval(config.CHECKPOINT_INTERVAL_MS, pipeline.stateful),
       random,
     },
     progress,

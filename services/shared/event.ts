@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { InvalidEventError } from './errors.ts';
+import { parseTime } from './iso-time.ts';
 import { assertStorableJson, type JsonObject } from './json.ts';
 
 /** What `source` is when a client leaves it out; also the partition key then. */
@@ -169,7 +170,7 @@ export function parseStreamEvent(value: unknown, partitionKey: string): StreamEv
   const { source, amount, timestamp, request_id, ingestion_timestamp: ingested } = event;
   assertRequestId(request_id);
   const explicit = (value as JsonObject).source !== undefined;
-  const ingestedAt = typeof ingested === 'string' ? Date.parse(ingested) : Number.NaN;
+  const ingestedAt = typeof ingested === 'string' ? parseTime(ingested) : Number.NaN;
   return {
     requestId: request_id,
     source: explicit ? source : partitionKey,

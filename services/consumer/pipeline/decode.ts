@@ -1,6 +1,7 @@
 import { InvalidEventError } from '../../shared/errors.ts';
 import { parseStreamEvent, type StreamEvent } from '../../shared/event.ts';
 import { idFromPosition } from '../../shared/ids.ts';
+import { parseTime } from '../../shared/iso-time.ts';
 import { decodeRecord } from '../../shared/record.ts';
 import type { StreamRecord } from '../record.ts';
 
@@ -35,6 +36,7 @@ const ZONED = /(Z|[+-]\d\d:?\d\d)$/i;
 
 /** Milliseconds since the epoch of a timestamp of the contract; without an offset it is read as UTC. */
 export function eventTime(timestamp: string): number {
+  if (timestamp.endsWith('Z')) return parseTime(timestamp);
   const dateOnly = timestamp.length === 10; // ECMAScript reads a bare date as UTC already
   return Date.parse(dateOnly || ZONED.test(timestamp) ? timestamp : `${timestamp}Z`);
 }

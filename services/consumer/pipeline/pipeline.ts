@@ -47,7 +47,10 @@ export class Pipeline {
     this.#deps = deps;
   }
 
-  /** True when something is kept of a source: then the state table is used, and a shard's range must be known. */
+  /**
+   * True when something is kept of a source: then the state table is used, a checkpoint costs a write for each
+   * source that had records, and a shard's range must be known.
+   */
   get stateful(): boolean {
     const { layout } = this.#deps;
     return layout.dedupeWindow > 0 || layout.rollups || layout.detectors.some(({ stateless }) => !stateless);

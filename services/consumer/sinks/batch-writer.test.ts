@@ -106,6 +106,32 @@ describe('the batch writer', () => {
     expect(await stack.countRecords()).toBe(48);
   });
 
+  it('gives back the one item that the table always fails on while it takes others', async () => {
+    let others = 0;
+    const failing = {
+      call: async (_operation: string, body: string) => {
+        if (body.includes('id-13"'))
+          throw Object.assign(new Error('for this one'), { name: 'InternalServerError' });
+        others++;
+        return '{"UnprocessedItems":{}}';
+      },
+    } as unknown as DynamoDBJson;
+    const suspicious = new BatchWriter({
+      dynamodb: failing,
+      table: 'records',
+      keyOf: recordKey,
+      limit: new AdaptiveLimit(1),
+      clock,
+      random: () => 0.0001,
+      log: pino({ level: 'silent' }),
+      metrics,
+    });
+    const items = rows(60).map((row) => ({ key: String(row.id?.S), json: rowJson(row) }));
+    const refused = await suspicious.write(items, new AbortController().signal, () => {});
+    expect(refused.map(({ key }) => key)).toEqual(['id-13']);
+    expect(others).toBeGreaterThan(4);
+  });
+
   it('goes on for as long as the store is down, and counts why', async () => {
     const down = Array.from(
       { length: 8 },

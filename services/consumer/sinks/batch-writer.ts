@@ -109,8 +109,11 @@ export class BatchWriter {
             return;
           }
           const half = pending.length >> 1;
-          await this.#writeChunk(pending.slice(0, half), refused, signal, progress);
-          await this.#writeChunk(pending.slice(half), refused, signal, progress);
+          // At the same time: that the one half goes through is what speaks against the other.
+          await Promise.all([
+            this.#writeChunk(pending.slice(0, half), refused, signal, progress),
+            this.#writeChunk(pending.slice(half), refused, signal, progress),
+          ]);
           return;
         }
         metrics.writeRetries.inc({ reason: throttled ? 'throttled' : 'error' });

@@ -1,0 +1,79 @@
+import { describe, expect, it } from 'vitest';
+import { AdaptiveLimit } from './adaptive-limit.ts';
+
+/** A call that ends when it is told to, and how. */
+function call(limit: AdaptiveLimit) {
+  let end: (throttled: boolean) => void = () => {};
+  let started = false;
+  const done = limit.run(() => {
+    started = true;
+    return new Promise<{ throttled: boolean }>((resolve) => {
+      end = (throttled) => resolve({ throttled });
+    });
+  });
+  return {
+    get started() {
+      return started;
+    },
+    async end(throttled: boolean) {
+      end(throttled);
+      await done;
+    },
+  };
+}
+
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+describe('the adaptive limit', () => {
+  it('lets no more calls run than its bound, first come first served', async () => {
+    const limit = new AdaptiveLimit(2);
+    const calls = Array.from({ length: 5 }, () => call(limit));
+    await settle();
+    expect(calls.map(({ started }) => started)).toEqual([true, true, false, false, false]);
+    await calls[1]!.end(false);
+    await settle();
+    expect(calls.map(({ started }) => started)).toEqual([true, true, true, false, false]);
+    for (const n of [0, 2, 3, 4]) {
+      await settle();
+      await calls[n]!.end(false);
+    }
+  });
+
+  it('halves once for a burst of throttles, and not below one', async () => {
+    const limit = new AdaptiveLimit(16);
+    const burst = Array.from({ length: 16 }, () => call(limit));
+    await settle();
+    for (const one of burst) await one.end(true);
+    expect(limit.current).toBe(8);
+    for (let i = 0; i < 10; i++) {
+      const one = call(limit);
+      await settle();
+      await one.end(true);
+    }
+    expect(limit.current).toBe(1);
+  });
+
+  it('grows back by about one call for each round that went well, up to its bound', async () => {
+    const limit = new AdaptiveLimit(4);
+    const throttled = call(limit);
+    await settle();
+    await throttled.end(true);
+    expect(limit.current).toBe(2);
+    const sizes: number[] = [];
+    for (let i = 0; i < 12; i++) {
+      const one = call(limit);
+      await settle();
+      await one.end(false);
+      sizes.push(limit.current);
+    }
+    expect(sizes[0]).toBe(2);
+    expect(sizes.at(-1)).toBe(4);
+    expect(sizes).toEqual([...sizes].sort());
+  });
+
+  it('keeps its room when a call throws', async () => {
+    const limit = new AdaptiveLimit(1);
+    await expect(limit.run(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
+    expect(await limit.run(async () => ({ throttled: false }))).toEqual({ throttled: false });
+  });
+});
