@@ -2,6 +2,7 @@
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchConsumer } from './consumer.ts';
+import { benchController } from './controller.ts';
 import { benchCost } from './cost.ts';
 import { benchDetectors } from './detectors.ts';
 import { benchEndToEnd } from './e2e.ts';
@@ -14,6 +15,7 @@ const BENCHMARKS: Readonly<Record<string, (only: string) => Promise<BenchCase[]>
   detectors: benchDetectors,
   consumer: benchConsumer,
   cost: benchCost,
+  controller: benchController,
   failover: benchFailover,
   e2e: benchEndToEnd,
   lambda: benchLambda,

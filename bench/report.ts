@@ -16,6 +16,7 @@ export interface BenchCase {
       | `${string}Ms`
       | `${string}PerCall`
       | `${string}Bytes`
+      | `${string}Share`
       | `${string}PerRecord`
       | `${string}PerCpuSecond`
       | `${string}PerMillion`
