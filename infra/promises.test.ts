@@ -30,6 +30,30 @@ describe.each(Object.entries(VARIATIONS))('infrastructure of: %s', (_, env) => {
   });
 });
 
+// CloudFormation takes another logical id for another resource: a renamed construct would replace what holds the data.
+it('what holds data keeps its logical ids', () => {
+  const template = templatesOf(testApp([staging]))['weir-staging-data'] as CfnTemplate;
+  const ids = Object.entries(template.Resources)
+    .filter(([, { Type }]) => !['AWS::SSM::Parameter', 'AWS::S3::BucketPolicy'].includes(Type))
+    .map(([id, { Type }]) => `${Type} ${id}`);
+  expect(ids.sort()).toMatchInlineSnapshot(`
+    [
+      "AWS::DynamoDB::GlobalTable LambdaDeadLetters9B051166",
+      "AWS::DynamoDB::GlobalTable LambdaRecords71BFC6A5",
+      "AWS::DynamoDB::GlobalTable LambdaState903EC92F",
+      "AWS::DynamoDB::GlobalTable PodsDeadLetters03918B20",
+      "AWS::DynamoDB::GlobalTable PodsLeases3B809138",
+      "AWS::DynamoDB::GlobalTable PodsRecords8762DC2D",
+      "AWS::DynamoDB::GlobalTable PodsState7C9C0E0D",
+      "AWS::KMS::Alias KeyAlias910D852D",
+      "AWS::KMS::Key Key961B73FD",
+      "AWS::Kinesis::Stream Stream790BDEE4",
+      "AWS::S3::Bucket FailedBatches983C92EC",
+      "AWS::SecretsManager::Secret ApiKeys3BB3983D",
+    ]
+  `);
+});
+
 /** What goes wrong in real life, put in on purpose; the promise that must notice, and no other one. */
 type Break = [part: Promised['part'], broken: string, notices: RegExp, change: (t: CfnTemplate) => void];
 // biome-ignore lint/suspicious/noExplicitAny: a template's properties have no types

@@ -147,6 +147,8 @@ export class LambdaConsumerStack extends Stack {
         'kinesis:GetRecords',
         'kinesis:GetShardIterator',
         'kinesis:ListShards',
+        // Lambda refuses a mapping whose role lacks it, although AWS knows no resource for it.
+        'kinesis:ListStreams',
       ],
       streamArn(env),
     );
