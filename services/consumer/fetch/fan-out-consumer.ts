@@ -12,7 +12,7 @@ import { WeirError } from '../../shared/errors.ts';
 import { FanOutUnavailableError } from './errors.ts';
 
 const ACTIVE_POLL_MS = 500;
-const ACTIVE_POLLS = 120;
+const ACTIVE_POLLS = 60;
 
 export interface FanOutConsumerDeps {
   client: KinesisClient;
