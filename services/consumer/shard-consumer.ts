@@ -56,6 +56,8 @@ export class ShardConsumer {
   /** The last record that is done with but not yet in the lease. */
   #done: Checkpoint | undefined;
   #checkpointedAt: number;
+  /** A checkpoint that is being written. */
+  #checkpointing: Promise<void> | undefined;
   /** Failures since the last slice that went through. */
   #failures = 0;
 
@@ -99,6 +101,7 @@ export class ShardConsumer {
   /** @returns true when the shard was read to its end and that is in the lease. */
   async #consume(fetching: AbortSignal, abort: AbortSignal): Promise<boolean> {
     // From the checkpoint, not from the last record done with: the processor starts without the memory of those between.
+    await this.#checkpointing;
     this.#done = undefined;
     const reader = this.#deps.createReader(this.#held);
     try {
@@ -156,21 +159,29 @@ export class ShardConsumer {
     }
   }
 
-  /** A checkpoint that fails for now is made up for by the next one; only a lost lease ends the work. */
   async #checkpointIfDue(processor: ShardProcessor, abort: AbortSignal): Promise<void> {
-    const { clock, checkpointIntervalMs, log } = this.#deps;
-    if (!this.#done || clock.monotonic() - this.#checkpointedAt < checkpointIntervalMs) return;
+    const { clock, checkpointIntervalMs } = this.#deps;
+    if (!this.#done || this.#checkpointing !== undefined) return;
+    if (clock.monotonic() - this.#checkpointedAt < checkpointIntervalMs) return;
     const done = this.#done;
     this.#checkpointedAt = clock.monotonic();
     await processor.flush(abort, this.#progress);
+    // Not waited for: it stays right whatever is processed meanwhile, and a lease's writes go one after another.
+    this.#checkpointing = this.#checkpoint(done).finally(() => {
+      this.#checkpointing = undefined;
+    });
+  }
+
+  /** One that fails for now is made up for by the next; a lost lease aborts `held.lost`, which ends the work. */
+  async #checkpoint(done: Checkpoint): Promise<void> {
     try {
       await this.#held.checkpoint(done);
+      if (this.#done === done) this.#done = undefined;
     } catch (error) {
-      if (error instanceof LeaseLostError) throw error;
-      log.warn({ err: error, shardId: this.#held.shardId }, 'a checkpoint failed and is tried again');
-      return;
+      if (error instanceof LeaseLostError) return;
+      const { shardId } = this.#held;
+      this.#deps.log.warn({ err: error, shardId }, 'a checkpoint failed and is tried again');
     }
-    if (this.#done === done) this.#done = undefined;
   }
 
   /** All of the shard is done with: its children may start. */
