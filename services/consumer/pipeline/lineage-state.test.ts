@@ -105,6 +105,18 @@ describe('the state of a source', () => {
     expect(states.filter(({ series }) => sources.includes(String(series)))).toHaveLength(8);
   });
 
+  it('has a key that DynamoDB takes, whatever another writer calls its source and its partition key', async () => {
+    const [source, partitionKey] = ['\u0001'.repeat(256), '\u0002'.repeat(256)];
+    const low = worker(LOWER);
+    await feed(low, [
+      streamRecord(1, source, 1, { partitionKey }),
+      streamRecord(2, source, 2, { partitionKey }),
+    ]);
+    await flush(low);
+    expect(await stack.countRecords()).toBe(2);
+    expect((await stack.states())[0]?.series).toMatch(/^sha256:[0-9a-f]{64}$/);
+  });
+
   it('is apart for each partition key that a source is spread over', async () => {
     const processor = worker(WHOLE_RANGE);
     await feed(

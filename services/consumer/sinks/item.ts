@@ -3,7 +3,7 @@ import { STREAM_FIELDS } from '../../shared/event.ts';
 import { EXPIRES_AT } from '../../shared/tables.ts';
 import type { DecodedRecord } from '../pipeline/decode.ts';
 import type { AnsweredItem } from './batch-writer.ts';
-import { mapJson, type WireItem } from './wire.ts';
+import { mapJson, numberJson, type WireItem } from './wire.ts';
 
 /** `WireItem.key` of an item of the records table. */
 export const recordKey = (item: AnsweredItem): string => item.id?.S ?? '';
@@ -27,7 +27,7 @@ export function toItem(decoded: DecodedRecord, verdict: Verdict, processedAt: st
     // Seconds with a fraction, as a Lambda function gets it.
     `"approximate_arrival_timestamp":{"N":"${record.arrivedAt / 1000}"},"shard_id":{"S":"${record.shardId}"}` +
     `${sub === undefined ? '' : `,"sub_sequence_number":{"N":"${sub}"}`}}},` +
-    `"anomaly_score":{"N":"${verdict.score}"},"is_anomaly":{"BOOL":${verdict.isAnomaly}},` +
+    `"anomaly_score":${numberJson(verdict.score)},"is_anomaly":{"BOOL":${verdict.isAnomaly}},` +
     `"detection_method":{"S":${JSON.stringify(verdict.method)}},` +
     `"payload":${mapJson(event.fields, STREAM_FIELDS)}` +
     `${verdict.isAnomaly ? anomalyKeys(record.arrivedAt) : ''}` +

@@ -1,5 +1,9 @@
+import { createHash } from 'node:crypto';
 import { hashKeyOf } from '../../shared/kpl/aggregate.ts';
 import type { StreamRecord } from '../record.ts';
+
+/** DynamoDB takes keys of 2,048 bytes; a partition key of control characters takes six times its length in JSON. */
+const MAX_KEY_BYTES = 1_024;
 
 /** The hash keys of a shard, decimal, both ends included; `undefined` when they are not known. */
 export type HashKeyRange = { readonly starting: string; readonly ending: string } | undefined;
@@ -20,9 +24,15 @@ export function seriesOf(
   range: HashKeyRange,
 ): string {
   const home = isHome(partitionKey, range);
-  if (lane !== undefined) return JSON.stringify([source, partitionKey, home ? '' : shardId, lane]);
-  if (!home) return JSON.stringify([source, partitionKey, shardId]);
-  return source === partitionKey ? source : JSON.stringify([source, partitionKey]);
+  if (lane !== undefined) return keyOf([source, partitionKey, home ? '' : shardId, lane]);
+  if (!home) return keyOf([source, partitionKey, shardId]);
+  return source === partitionKey ? source : keyOf([source, partitionKey]);
+}
+
+function keyOf(parts: readonly unknown[]): string {
+  const key = JSON.stringify(parts);
+  if (Buffer.byteLength(key) <= MAX_KEY_BYTES) return key;
+  return `sha256:${createHash('sha256').update(key).digest('hex')}`;
 }
 
 function isHome(partitionKey: string, range: HashKeyRange): boolean {
