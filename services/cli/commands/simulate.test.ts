@@ -30,6 +30,7 @@ describe('weir simulate', () => {
     expect(traces[0].outcomes.map(({ policy }: { policy: string }) => policy)).toEqual([
       'weir',
       'weir, replicas only',
+      'weir, lag only',
       'keda-kinesis',
       'keda-iterator-age',
       'hpa-cpu',

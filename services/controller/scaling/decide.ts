@@ -5,6 +5,7 @@ import { settleLedger } from './ledger.ts';
 import { arrivalOf, truePodRate } from './load.ts';
 import { MAX_ENTRIES, type Memory } from './memory.ts';
 import type { Observation, ShardObservation, Throughput } from './observation.ts';
+import { learnRelative } from './relative.ts';
 import { decideReplicas } from './replicas.ts';
 import { decideShards } from './shards.ts';
 import { DEFAULT_SETTINGS } from './spec.ts';
@@ -28,9 +29,13 @@ export function decide(input: DecisionInput): { decision: Decision; memory: Memo
   const { observation, spec, paused, settings = DEFAULT_SETTINGS } = input;
   const { at, target, stream } = observation;
   const shards = stream?.shards ?? [];
-  let memory = learn(input.memory, observation);
-  const arrivals = shards.map((shard) => arrivalOf(shard, memory));
   const lag = lagSummary(shards);
+  let memory = learn(input.memory, observation);
+  if (stream && target && lag.maxSeconds !== undefined) {
+    const facts = { at, maxLagSeconds: lag.maxSeconds, objective: spec.objective.maxLagSeconds };
+    memory = learnRelative(memory, stream, { ...facts, replicas: target.replicas });
+  }
+  const arrivals = shards.map((shard) => arrivalOf(shard, memory));
   const problems = [...observation.problems];
   if (!stream && problems.length === 0) problems.push('the stream was not read');
   if (lag.unknownShards > 0 && problems.length === 0)
@@ -70,13 +75,15 @@ export function decide(input: DecisionInput): { decision: Decision; memory: Memo
   const half = stream
     ? decideShards(context, replicas.memory, stream, acts.shards)
     : { verdict: { ...unread('shards', problems), step: undefined }, memory: replicas.memory };
-  const rates: Rates = {
-    arrival,
-    processed,
-    required: replicas.requiredRate,
-    pod: half.memory.podRate,
-    learned: truePodRate(shards) !== undefined,
-  };
+  const rates: Rates = stream?.relative
+    ? { arrival: undefined, processed: undefined, required: undefined, pod: undefined, learned: false }
+    : {
+        arrival,
+        processed,
+        required: replicas.requiredRate,
+        pod: half.memory.podRate,
+        learned: truePodRate(shards) !== undefined,
+      };
   const decision: Decision = {
     at,
     replicas: replicas.verdict,

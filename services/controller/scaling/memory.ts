@@ -54,6 +54,10 @@ export const memorySchema = z.object({
   saturatedSince: time.optional(),
   /** Last known arrival of the whole stream a second. */
   arrival: z.object({ records: rate, bytes: rate }).optional(),
+  /** The rates here are relative: see `StreamObservation.relative`. */
+  relative: z.boolean().optional(),
+  /** Relative rates only: fewer replicas than this were tried and were too few. */
+  floor: z.object({ replicas: count, until: time }).optional(),
   /** What one busy pod gets done a second: learned, of the last minute. */
   podRate: rate.optional(),
   /** The same over the last quarter of an hour: what is normal for this target. */

@@ -47,6 +47,11 @@ export interface StreamObservation {
   /** False for an on-demand stream, whose shards AWS sets. */
   provisioned: boolean;
   shards: readonly ShardObservation[];
+  /**
+   * The consumers tell no rates, as KCL's don't: `arrival` and `processed` are in thousandths of what arrives in the whole
+   * stream, worked out from the movement of the lag alone. Left out: they are in records and bytes.
+   */
+  relative?: boolean;
   /** Share of the records that were refused for lack of write throughput, 0-1; `undefined` when nobody says. */
   throttledShare: number | undefined;
 }

@@ -44,7 +44,8 @@ export function decideReplicas(context: Context, memory: Memory, current: number
     needed > 0 &&
     1 - needed / current <= (down.tolerance ?? DEFAULT_TOLERANCE) &&
     current <= max;
-  const wanted = tolerated || nearly ? current : needed;
+  const floor = Math.min(memory.floor?.replicas ?? 0, max);
+  const wanted = Math.max(floor, tolerated || nearly ? current : needed);
   const upMs = (up.stabilizationWindowSeconds ?? 0) * 1000;
   const downMs = (down.stabilizationWindowSeconds ?? DEFAULT_DOWN_WINDOW_SECONDS) * 1000;
   // Nothing is remembered yet: what is there counts as recommended, so that a restart doesn't scale in at once.
@@ -171,7 +172,9 @@ function explain(
   const rates =
     need.requiredRate === undefined || memory.podRate === undefined
       ? ''
-      : `${number(need.requiredRate)} records/s are required and a pod does ${number(memory.podRate)}`;
+      : memory.relative
+        ? `${number(need.requiredRate / 10)} % of what arrives are required and a pod does ${number(memory.podRate / 10)} %, by the movement of the lag`
+        : `${number(need.requiredRate)} records/s are required and a pod does ${number(memory.podRate)}`;
   const behind = `the worst shard is ${duration(maxLagSeconds)} behind (objective ${duration(objective.maxLagSeconds)})`;
   switch (reason) {
     case 'LagTooHigh':

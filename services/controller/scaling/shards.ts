@@ -81,6 +81,12 @@ export function decideShards(
   });
   if (!stream.provisioned)
     return stay('NotProvisioned', 'the stream is on-demand, AWS sets its shards', undefined);
+  if (stream.relative)
+    return stay(
+      'RateUnknown',
+      'the consumers tell no rates, so it is not known what producers write',
+      undefined,
+    );
   if (!arrivals || current === 0) return stay('RateUnknown', 'it is not known what arrives', undefined);
 
   const needed = neededShards(context, memory, stream, open);

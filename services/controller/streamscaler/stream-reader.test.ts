@@ -218,6 +218,41 @@ describe('reports', () => {
   });
 });
 
+describe('a KCL application, which tells no rates', () => {
+  it('shows by its lag how much of what arrives it gets done, as long as its owner lives', async () => {
+    const first = await put(0);
+    const kcl = (leaseCounter: number, sequenceNumber: string) =>
+      lease(0, { leaseOwner: 'java', leaseCounter, checkpoint: { sequenceNumber, subSequenceNumber: 0 } });
+    await lease(1);
+    clock.advance(30_000);
+    for (let tick = 0; tick < 5; tick++) {
+      await kcl(tick, 'TRIM_HORIZON');
+      await reader.observe();
+      clock.advance(15_000);
+    }
+    await kcl(5, 'TRIM_HORIZON');
+    const { stream } = await reader.observe();
+    expect(stream?.relative).toBe(true);
+    // The lag grows by a second each second: nothing gets done.
+    const arrival = { records: 500, bytes: 0 };
+    expect(stream?.shards[0]).toMatchObject({
+      owner: 'java',
+      lagSeconds: 105,
+      arrival,
+      processed: { records: 0 },
+      busyShare: 1,
+    });
+    await kcl(6, first);
+    clock.advance(15_000);
+    const [caughtUp] = (await reader.observe()).stream!.shards;
+    expect(caughtUp?.processed?.records).toBeGreaterThan(500);
+    expect(caughtUp?.busyShare).toBeUndefined();
+    clock.advance(61_000);
+    const [gone] = (await reader.observe()).stream!.shards;
+    expect(gone).toMatchObject({ owner: undefined, processed: undefined });
+  });
+});
+
 describe('a lineage', () => {
   beforeEach(async () => {
     await put(0);

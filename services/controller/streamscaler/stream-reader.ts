@@ -5,6 +5,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { fromRow, type Lease } from '../../shared/kcl/lease-row.ts';
 import { listShards, streamRef } from '../../shared/list-shards.ts';
 import type { Observation, ShardObservation, StreamObservation } from '../scaling/observation.ts';
+import { LagHistory } from '../scaling/relative.ts';
 import { ShardHistory } from '../scaling/shard-history.ts';
 import { type GroupShard, groupShards, shardOfLease } from './group.ts';
 import { probeFrom, probeLag } from './probe.ts';
@@ -36,6 +37,7 @@ export interface StreamReaderDeps {
 export class StreamReader {
   readonly #deps: StreamReaderDeps;
   readonly #history: ShardHistory;
+  readonly #lags = new LagHistory();
   readonly #probes = new Map<string, { at: number; lagSeconds: number }>();
 
   constructor(deps: StreamReaderDeps) {
@@ -68,12 +70,16 @@ export class StreamReader {
     const observed = await Promise.all(
       group.map((one) => limit(() => this.#shard(one, leases.size, problems))),
     );
+    // A table without a single report is a KCL application's: then the movement of the lag must do.
+    const relative =
+      leases.size > 0 && !Array.from(leases.values()).some(({ report }) => report !== undefined);
     return {
       stream: {
         // Not known: then no change is made.
         status: summary?.StreamStatus ?? 'UNKNOWN',
         provisioned: summary?.StreamModeDetails?.StreamMode !== 'ON_DEMAND',
-        shards: observed,
+        shards: relative ? this.#byLag(observed, leases) : observed,
+        relative,
         throttledShare: undefined,
       } satisfies StreamObservation,
       problems: problems.slice(0, MAX_PROBLEMS),
@@ -121,6 +127,18 @@ export class StreamReader {
     };
   }
 
+  /** What the lags of shards say that a live worker holds. */
+  #byLag(shards: readonly ShardObservation[], leases: ReadonlyMap<string, Lease>): ShardObservation[] {
+    const monotonic = this.#deps.clock.monotonic();
+    return shards.map((shard) => {
+      const lease = leases.get(shard.shardId);
+      const { lagSeconds } = shard;
+      if (lease?.leaseOwner === undefined || lagSeconds === undefined) return shard;
+      const progress = this.#lags.take(shard, lagSeconds, lease.leaseCounter, monotonic);
+      return progress ? { ...shard, ...progress, owner: lease.leaseOwner } : shard;
+    });
+  }
+
   /** The lag that the stream itself shows, at most once in a while; `undefined` when it can't be known. */
   async #probe({ shard, lease }: GroupShard, leases: number, now: number, problems: string[]) {
     const { kinesis, stream, clock, leaseTable } = this.#deps;
@@ -155,6 +173,7 @@ export class StreamReader {
   #forget(group: readonly GroupShard[]): void {
     const kept = new Set(group.map(({ shard }) => shard.shardId));
     this.#history.keep(kept);
+    this.#lags.keep(kept);
     for (const shardId of this.#probes.keys()) if (!kept.has(shardId)) this.#probes.delete(shardId);
   }
 }

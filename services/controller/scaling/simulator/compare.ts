@@ -21,7 +21,7 @@ export const DEFAULT_SPEC: ScalingSpec = {
 
 export interface Comparison {
   trace: Trace;
-  /** Weir in mode Full first, then Weir in mode ReplicasOnly, then the others. */
+  /** Weir in mode Full first, then in mode ReplicasOnly, then the same by lag alone, then the others. */
   outcomes: Outcome[];
   /** What it costs at least with the reserve of the objective; `undefined` when the bounds allow no plan. */
   optimum: Optimum | undefined;
@@ -51,6 +51,7 @@ export function compare(trace: Trace, spec: ScalingSpec, world: World): Comparis
     outcomes: [
       run(weir('Full'), { replicas: pods(first), shards: shards(first) }),
       run(weir('ReplicasOnly')),
+      run(weirPolicy({ ...spec, mode: 'ReplicasOnly' }, world.bytesPerRecord, START_MS, { lagOnly: true })),
       run(kedaKinesisPolicy(bounds)),
       run(kedaIteratorAgePolicy(bounds, objective.maxLagSeconds / 4)),
       run(hpaCpuPolicy(bounds, objective.utilization)),

@@ -142,12 +142,31 @@ describe('weir', () => {
 
   it.each(short)('on $name: no rival that others would choose beats it on the same stream', (trace) => {
     const { outcomes } = compare(trace, DEFAULT_SPEC, DEFAULT_WORLD);
-    const [full, replicasOnly, ...rivals] = outcomes as [Outcome, Outcome, ...Outcome[]];
+    const [full, replicasOnly, , ...rivals] = outcomes as [Outcome, Outcome, Outcome, ...Outcome[]];
     for (const rival of rivals)
       expect(['better', 'as good', 'dearer']).toContain(standing(replicasOnly, rival));
     expect(full.refused).toBe(0);
     expect(full.flaps).toBeLessThanOrEqual(1);
     if (trace.name === 'hot key') expect(full.violationSeconds).toBe(0);
+  });
+
+  it('does without the counters of consumers, by lag alone', () => {
+    const policy = () => weirPolicy({ ...DEFAULT_SPEC, mode: 'ReplicasOnly' }, 300, 0, { lagOnly: true });
+    const start = { replicas: 1, shards: 6 };
+    const step = simulate(traceNamed('step'), policy(), start, DEFAULT_SPEC, DEFAULT_WORLD);
+    expect(step.violationSeconds).toBeLessThan(60);
+    expect(step.reshards).toBe(0);
+    expect(step.log.some(({ sentence }) => /% of what arrives are required/.test(sentence))).toBe(true);
+    // On a load that stays it settles: too few pods are not tried again within the hour.
+    const steady = simulate(
+      flat(4_000, 7_200),
+      policy(),
+      { replicas: 4, shards: 6 },
+      DEFAULT_SPEC,
+      DEFAULT_WORLD,
+    );
+    expect(steady.violationSeconds).toBe(0);
+    expect(steady.changes).toBeLessThanOrEqual(8);
   });
 
   it('takes points of a file as steps', () => {

@@ -2,6 +2,7 @@ import type { LeaseReport } from '../../../shared/kcl/lease-row.ts';
 import { decide } from '../decide.ts';
 import { emptyMemory } from '../memory.ts';
 import type { Observation, ShardObservation } from '../observation.ts';
+import { LagHistory } from '../relative.ts';
 import { ShardHistory } from '../shard-history.ts';
 import type { ScalingSpec } from '../spec.ts';
 import type { Work } from './group.ts';
@@ -9,13 +10,20 @@ import { lagOf, type Policy, type View } from './policy.ts';
 import { hashKeys } from './stream.ts';
 
 /** Weir: the controller's own code, fed with the reports that consumers would write. */
-export function weirPolicy(spec: ScalingSpec, bytesPerRecord: number, startMs: number): Policy {
+export function weirPolicy(
+  spec: ScalingSpec,
+  bytesPerRecord: number,
+  startMs: number,
+  { lagOnly = false } = {},
+): Policy {
   const history = new ShardHistory(30_000);
+  const lags = lagOnly ? new LagHistory() : undefined;
   let memory = emptyMemory();
   return {
-    name: spec.mode === 'Full' ? 'weir' : 'weir, replicas only',
+    name: lagOnly ? 'weir, lag only' : spec.mode === 'Full' ? 'weir' : 'weir, replicas only',
     tick(view) {
-      const observation = observe(view, history, bytesPerRecord, startMs);
+      const seen = observe(view, history, bytesPerRecord, startMs);
+      const observation = lags ? withoutReports(seen, lags) : seen;
       const result = decide({ observation, spec, paused: false, memory });
       ({ memory } = result);
       const { decision } = result;
@@ -57,6 +65,18 @@ function observe(view: View, history: ShardHistory, bytesPerRecord: number, star
     stream: { status: stream.status, provisioned: true, shards, throttledShare: undefined },
     problems: [],
   };
+}
+
+/** What is left of it when the consumers are a KCL application: lags by probes, and owners. */
+function withoutReports(seen: Observation, lags: LagHistory): Observation {
+  if (!seen.stream) return seen;
+  const shards = seen.stream.shards.map((shard): ShardObservation => {
+    // Its time is as good a counter as any.
+    const progress = shard.owner && lags.take(shard, shard.lagSeconds ?? 0, seen.at, seen.at);
+    const nothing = { arrival: undefined, processed: undefined, busyShare: undefined };
+    return { ...shard, ...nothing, ...(progress || {}) };
+  });
+  return { ...seen, stream: { ...seen.stream, shards, relative: true } };
 }
 
 /** What a shard's owner writes into its lease. */
