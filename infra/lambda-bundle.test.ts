@@ -29,15 +29,31 @@ function mappingOptions(template: CfnTemplate): MappingOptions {
   };
 }
 
+/** Metrics of a line in embedded metric format: namespace, name, and names of the dimensions. */
+function emittedMetrics(line: string): string[] {
+  const { CloudWatchMetrics } = JSON.parse(line)._aws as {
+    CloudWatchMetrics: { Namespace: string; Dimensions: string[][]; Metrics: { Name: string }[] }[];
+  };
+  return CloudWatchMetrics.flatMap(({ Namespace, Dimensions, Metrics }) =>
+    Metrics.map(({ Name }) => [Namespace, Name, ...(Dimensions[0] ?? [])].join(' ')),
+  );
+}
+
+/** The same of the metrics of ours that the dashboard shows. */
+function shownMetrics(template: CfnTemplate): Set<string> {
+  const body = JSON.stringify(ofType(template, 'AWS::CloudWatch::Dashboard')[0]?.Properties.DashboardBody);
+  const metrics = body.replaceAll('\\', '').matchAll(/\["(KinesisECRML)","(\w+)"(?:,"(\w+)","[\w.-]+")?/g);
+  return new Set([...metrics].map(([, ...parts]) => parts.filter((part) => part !== undefined).join(' ')));
+}
+
 it('the bundle that would be deployed scores plain and aggregated events behind the mapping of its template', {
   timeout: 60_000,
 }, async () => {
   // Not into dist: other tests build there.
   const folder = mkdtempSync(join(tmpdir(), 'weir-lambda-'));
   await run(process.execPath, ['scripts/build.ts', 'lambda', '--to', folder]);
-  const template = templatesOf(testApp([staging], { lambdaBundle: join(folder, 'lambda') }))[
-    'weir-staging-lambda'
-  ];
+  const templates = templatesOf(testApp([staging], { lambdaBundle: join(folder, 'lambda') }));
+  const template = templates['weir-staging-lambda'];
   const { Properties } = ofType(template as CfnTemplate, 'AWS::Lambda::Function')[0]!;
   expect(Properties.Handler).toBe('main.handler');
   const stack = await TestStack.create({
@@ -84,6 +100,11 @@ it('the bundle that would be deployed scores plain and aggregated events behind 
     expect(result.givenUp).toEqual([]);
     expect(givenUp.map(({ KinesisBatchInfo }) => KinesisBatchInfo.startSequenceNumber)).toEqual(['1000']);
     expect(await stack.deadLetters()).toHaveLength(1);
+    const emitted = lambda.output
+      .filter((line) => line.includes('"CloudWatchMetrics"'))
+      .flatMap(emittedMetrics);
+    expect(new Set(emitted).size).toBe(3);
+    expect(new Set(emitted)).toEqual(shownMetrics(templates['weir-staging-observability'] as CfnTemplate));
   } finally {
     await lambda.stop();
     await stack.close();

@@ -51,7 +51,7 @@ export function tableMetric(table: string, metricName: string, period: Duration)
   });
 }
 
-/** A metric that the consumer itself sends. */
+/** A metric that the consumer itself sends; only the count of records has the stream as dimension, as in the original design. */
 export function customMetric(
   env: Environment,
   metric: 'processedRecords' | 'processingLatency' | 'errorRate',
@@ -63,6 +63,8 @@ export function customMetric(
     metricName: CUSTOM_METRICS[metric],
     statistic,
     period,
-    dimensionsMap: { [CUSTOM_METRICS.dimension]: env.stream.name },
+    ...(metric === 'processedRecords'
+      ? { dimensionsMap: { [CUSTOM_METRICS.dimension]: env.stream.name } }
+      : {}),
   });
 }
