@@ -122,7 +122,7 @@ function score(records: readonly StreamRecord[], items: boolean): void {
 async function write(records: readonly StreamRecord[], endpoint: string): Promise<void> {
   const dynamodb = createDynamoDBClient(client(endpoint));
   const metrics = createConsumerMetrics(createRegistry('bench'));
-  const { pipeline, close } = createPipeline(
+  const { pipeline, close } = await createPipeline(
     {
       STREAM_NAME: 'bench',
       RECORDS_TABLE: 'records',

@@ -70,7 +70,7 @@ async function run(name: string, setup: Setup): Promise<BenchCase> {
     dynamodbEndpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
   });
   const clock: Clock = systemClock;
-  const { pipeline, close } = createPipeline(
+  const { pipeline, close } = await createPipeline(
     {
       STREAM_NAME: 'bench',
       RECORDS_TABLE: 'records',

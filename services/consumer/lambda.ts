@@ -18,7 +18,7 @@ const config = parseEnv(lambdaEnv, process.env);
 const log = createLogger('consumer-lambda', config.LOG_LEVEL);
 const metrics = createConsumerMetrics(createRegistry('consumer-lambda'));
 const kinesis = createKinesisClient(awsOptions(config));
-const { pipeline } = createPipeline(config, {
+const { pipeline } = await createPipeline(config, {
   dynamodb: createDynamoDBClient(awsOptions(config)),
   clock,
   random: Math.random,

@@ -35,7 +35,7 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
   // Unique in each process: a restarted worker must never pass for the one before it.
   const workerId = `${hostname()}-${newRequestId()}`;
 
-  const { pipeline, close: closePipeline } = createPipeline(config, {
+  const { pipeline, close: closePipeline } = await createPipeline(config, {
     dynamodb,
     clock,
     random,

@@ -65,10 +65,19 @@ export function createDetector(name: string, parameters: DetectorParameters = {}
   const found = KINDS[kind];
   if (!found) {
     throw new ConfigError(
-      `detector ${name} is of kind ${kind}, that scores in batches: only weir backtest runs it`,
+      `detector ${name} is of kind ${kind}, that scores in batches: this caller scores one event at a time`,
     );
   }
   return found.create(name, own);
+}
+
+/**
+ * True for a detector that `loadDetector` makes and `createDetector` does not.
+ *
+ * @throws ConfigError for an unknown name.
+ */
+export function scoresInBatches(name: string, parameters: DetectorParameters): boolean {
+  return resolve(name, parameters).kind === ONNX;
 }
 
 /**

@@ -1,8 +1,8 @@
-import type { Detector } from '../../detectors/detector.ts';
+import type { BatchDetector, Detector, Verdict } from '../../detectors/detector.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { ConsumerMetrics } from '../metrics.ts';
-import type { Scoring } from './scoring.ts';
+import { type AnyDetector, inBatch, type Scoring } from './scoring.ts';
 
 /** Slices in a row over the limit after which a challenger is out: one may be a garbage collection. */
 const SLOW_SLICES = 3;
@@ -10,7 +10,7 @@ const SLOW_SLICES = 3;
 const STALL_MS = 1_000;
 
 export interface ChallengersDeps {
-  detectors: readonly Detector[];
+  detectors: readonly AnyDetector[];
   /** CPU time that a challenger may take for a record, averaged over a slice, in µs. */
   limitMicros: number;
   clock: Clock;
@@ -27,8 +27,8 @@ export interface ChallengersDeps {
  */
 export class Challengers {
   readonly #deps: ChallengersDeps;
-  readonly #out = new Set<Detector>();
-  readonly #slowSlices = new Map<Detector, number>();
+  readonly #out = new Set<AnyDetector>();
+  readonly #slowSlices = new Map<AnyDetector, number>();
 
   constructor(deps: ChallengersDeps) {
     this.#deps = deps;
@@ -39,19 +39,19 @@ export class Challengers {
   }
 
   /** False for a challenger that was cut off. */
-  active(detector: Detector): boolean {
+  active(detector: AnyDetector): boolean {
     return !this.#out.has(detector);
   }
 
   /** Scores a slice with each challenger, in the order of the stream, and compares with the champion's verdicts. */
-  score(slice: readonly Scoring[]): void {
+  async score(slice: readonly Scoring[]): Promise<void> {
     for (const [i, detector] of this.#deps.detectors.entries()) {
-      if (this.active(detector)) this.#scoreWith(detector, i + 1, slice);
+      if (this.active(detector)) await this.#scoreWith(detector, i + 1, slice);
     }
   }
 
   /** @param index of its state among those of a source; the champion's is 0. */
-  #scoreWith(detector: Detector, index: number, slice: readonly Scoring[]): void {
+  async #scoreWith(detector: AnyDetector, index: number, slice: readonly Scoring[]): Promise<void> {
     const { clock, metrics, limitMicros } = this.#deps;
     const { name } = detector;
     let anomalies = 0;
@@ -59,8 +59,11 @@ export class Challengers {
     let compared = 0;
     const startedAt = clock.monotonic();
     try {
-      for (const { state, event, verdict } of slice) {
-        const own = detector.score(state?.detectorStates[index], event);
+      const verdicts = 'scoreBatch' in detector ? await this.#inTime(detector, index, slice) : undefined;
+      for (const [n, { state, event, verdict }] of slice.entries()) {
+        const own = verdicts
+          ? (verdicts[n] as Verdict)
+          : (detector as Detector).score(state?.detectorStates[index], event);
         if (own.isAnomaly) anomalies++;
         if (!verdict) continue;
         compared++;
@@ -85,7 +88,20 @@ export class Challengers {
     }
   }
 
-  #cutOff(detector: Detector, reason: 'threw' | 'slow', cause: unknown): void {
+  /** @throws Error when the answer takes too long: what comes later is not waited for. */
+  async #inTime(detector: BatchDetector, index: number, slice: readonly Scoring[]): Promise<Verdict[]> {
+    const answered = new AbortController();
+    const late = this.#deps.clock.sleep(STALL_MS, answered.signal).then(() => undefined);
+    try {
+      const verdicts = await Promise.race([inBatch(detector, index, slice), late]);
+      if (verdicts?.length === slice.length) return verdicts;
+      throw new Error(verdicts ? 'not one verdict for each event' : `no answer in ${STALL_MS} ms`);
+    } finally {
+      answered.abort();
+    }
+  }
+
+  #cutOff(detector: AnyDetector, reason: 'threw' | 'slow', cause: unknown): void {
     this.#out.add(detector);
     this.#deps.metrics.challengerCutOffs.inc({ detector: detector.name, reason });
     this.#deps.log.error(

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
-import type { Detector } from '../../detectors/detector.ts';
+import type { BatchDetector, Detector, Verdict } from '../../detectors/detector.ts';
 import { TestStack } from '../../testkit/stack.ts';
 import type { StreamRecord } from '../record.ts';
 import type { ShardProcessor } from '../shard-processor.ts';
@@ -113,6 +113,36 @@ describe('champion and challengers', () => {
     expect(seen).toBeLessThan(60);
     expect(await stack.countRecords()).toBe(200);
     for (const row of await stack.states()) expect(row['detector:bad@1']).toBeUndefined();
+  });
+
+  it('takes a champion and challengers that score in batches, and waits for none that does not answer', async () => {
+    const { score, ...keeper } = chainDetector();
+    const inBatches = (name: string, answers = true): BatchDetector =>
+      ({
+        ...keeper,
+        name,
+        scoreBatch: async (batch: { state: never; event: never }[]) => {
+          const verdicts: Verdict[] = batch.map(({ state, event }) => score(state, event));
+          return answers ? verdicts : new Promise(() => {});
+        },
+      }) as BatchDetector;
+    const { processor, metric } = worker({
+      champion: inBatches('batches'),
+      challengers: [inBatches('twin'), inBatches('silent', false)],
+      clock: { now: () => Date.now(), monotonic: () => 0, sleep: async () => {} },
+    });
+    await feed(processor, records.slice(0, 100));
+    await feed(processor, records.slice(100));
+    await flush(processor);
+    const { verdicts } = replay(records);
+    for (const { id, anomaly_score } of await stack.records()) {
+      expect(anomaly_score).toBe(verdicts.get(String(id))?.score);
+    }
+    const agreement = 'weir_consumer_challenger_agreement_total';
+    expect(await metric(agreement, 'challenger="twin",verdict="agreed"')).toBe(200);
+    expect(await metric('weir_consumer_challenger_cut_offs_total', 'detector="silent",reason="threw"')).toBe(
+      1,
+    );
   });
 
   it('begins beside the states of a version that it can not read, and takes over those that it can', async () => {

@@ -1,6 +1,6 @@
+import { readFile } from 'node:fs/promises';
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import type { Detector } from '../../detectors/detector.ts';
-import { createDetector } from '../../detectors/registry.ts';
+import { createDetector, loadDetector, scoresInBatches } from '../../detectors/registry.ts';
 import type { Random } from '../../shared/backoff.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { EnvOf } from '../../shared/config.ts';
@@ -18,6 +18,7 @@ import { ByteBudget } from '../state/state-cache.ts';
 import { StateStore } from '../state/state-store.ts';
 import { Challengers } from './challengers.ts';
 import { Pipeline } from './pipeline.ts';
+import type { AnyDetector } from './scoring.ts';
 
 /** What the pipeline reads of the consumer's environment. */
 export type PipelineConfig = Pick<
@@ -54,20 +55,24 @@ const DEDUPE_WINDOW = 256;
  *
  * @throws ConfigError for a detector that can't be made, or a challenger that is the champion.
  */
-export function createPipeline(
+export async function createPipeline(
   config: PipelineConfig,
   context: PipelineContext,
-): { pipeline: Pipeline; close: () => void } {
+): Promise<{ pipeline: Pipeline; close: () => void }> {
   const parameters = detectorParameters(config);
-  const champion = createDetector(config.DETECTOR, parameters);
-  const challengers = config.CHALLENGERS.map((name) => createDetector(name, parameters));
+  const make = async (name: string): Promise<AnyDetector> =>
+    scoresInBatches(name, parameters)
+      ? loadDetector(name, parameters, { readModel: (path) => readFile(path) })
+      : createDetector(name, parameters);
+  const champion = await make(config.DETECTOR);
+  const challengers = await Promise.all(config.CHALLENGERS.map(make));
   return assemblePipeline(config, { champion, challengers }, context);
 }
 
 /** The same with detectors as given. */
 export function assemblePipeline(
   config: Omit<PipelineConfig, 'DETECTOR' | 'DETECTOR_PARAMS' | 'THRESHOLD' | 'CHALLENGERS'>,
-  detectors: { champion: Detector; challengers: readonly Detector[] },
+  detectors: { champion: AnyDetector; challengers: readonly AnyDetector[] },
   { dynamodb: client, ...context }: PipelineContext,
 ): { pipeline: Pipeline; close: () => void } {
   const { champion, challengers } = detectors;

@@ -6,6 +6,7 @@ import { createRegistry } from '../../shared/metrics.ts';
 import { createConsumerMetrics } from '../metrics.ts';
 import type { StreamRecord } from '../record.ts';
 import { assemblePipeline } from './create-pipeline.ts';
+import type { AnyDetector } from './scoring.ts';
 
 /** Every hash key: a stream of one shard. */
 export const WHOLE_RANGE = { starting: '0', ending: String(2n ** 128n - 1n) };
@@ -38,8 +39,8 @@ export function chainDetector(name = 'chain', version = 1): Detector<Chain> {
 }
 
 export interface PipelineOptions {
-  champion?: Detector;
-  challengers?: readonly Detector[];
+  champion?: AnyDetector;
+  challengers?: readonly AnyDetector[];
   store?: 'all' | 'anomalies';
   dedupeWindow?: number | 'auto';
   cacheBytes?: number;

@@ -1,4 +1,3 @@
-import type { Detector } from '../../detectors/detector.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Lease } from '../../shared/kcl/lease-row.ts';
 import type { Logger } from '../../shared/log.ts';
@@ -10,12 +9,13 @@ import type { StateLayout } from '../state/source-state.ts';
 import { type ByteBudget, StateCache } from '../state/state-cache.ts';
 import type { StateStore } from '../state/state-store.ts';
 import type { Challengers } from './challengers.ts';
+import type { AnyDetector } from './scoring.ts';
 import { ShardPipeline } from './shard-pipeline.ts';
 
 export interface PipelineDeps {
   stream: string;
   /** Decides. */
-  champion: Detector;
+  champion: AnyDetector;
   challengers: Challengers;
   layout: StateLayout;
   /** `all`: an item for each record. `anomalies`: an item for each anomaly, the others count in rollups only. */
@@ -59,7 +59,7 @@ export class Pipeline {
   /** A processor for a shard whose lease was taken, or whose work starts over from its checkpoint. */
   open({ hashKeyRange }: ShardIdentity): ShardProcessor {
     const { layout, states: store, stateBudget: budget, challengers, log, metrics } = this.#deps;
-    const active = (detector: Detector) => challengers.active(detector);
+    const active = (detector: AnyDetector) => challengers.active(detector);
     const states = this.stateful
       ? new StateCache({ store, layout, active, budget, log, metrics })
       : undefined;

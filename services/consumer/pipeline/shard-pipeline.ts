@@ -11,7 +11,7 @@ import { type HashKeyRange, seriesOf } from '../state/series.ts';
 import type { StateCache } from '../state/state-cache.ts';
 import { type DecodedRecord, decode } from './decode.ts';
 import type { PipelineDeps } from './pipeline.ts';
-import { type Scoring, scoringOf } from './scoring.ts';
+import { inBatch, type Scoring, scoringOf } from './scoring.ts';
 
 /** Series names that are remembered; then they are worked out again. Bounds memory, ~10 MB at the longest names. */
 const MAX_SERIES_NAMES = 10_000;
@@ -66,8 +66,8 @@ export class ShardPipeline implements ShardProcessor {
     const admitted = this.#states
       ? await this.#admit(decoded, this.#states, signal, progress)
       : decoded.map((record) => scoringOf(record, undefined));
-    this.#score(admitted, rejected);
-    this.#deps.challengers.score(admitted);
+    await this.#score(admitted, rejected);
+    await this.#deps.challengers.score(admitted);
     const results = this.#results(admitted, rejected, processedAt);
 
     // Results before states: a state that includes a record says that its result is stored.
@@ -141,14 +141,20 @@ export class ShardPipeline implements ShardProcessor {
   }
 
   /** The champion's verdicts. A record that it fails on becomes a dead letter: the same again would fail again. */
-  #score(slice: readonly Scoring[], rejected: DeadLetter[]): void {
+  async #score(slice: readonly Scoring[], rejected: DeadLetter[]): Promise<void> {
     const { champion, clock, metrics } = this.#deps;
     const startedAt = clock.monotonic();
     let anomalies = 0;
     let normal = 0;
-    for (const scoring of slice) {
+    // A batch that fails has no one record at fault: the shard starts over from its checkpoint.
+    const verdicts = 'scoreBatch' in champion ? await inBatch(champion, 0, slice) : undefined;
+    for (const [n, scoring] of slice.entries()) {
       try {
-        scoring.verdict = champion.score(scoring.state?.detectorStates[0], scoring.event);
+        scoring.verdict =
+          'scoreBatch' in champion
+            ? verdicts?.[n]
+            : champion.score(scoring.state?.detectorStates[0], scoring.event);
+        if (!scoring.verdict) throw new Error('the champion gave no verdict');
         if (scoring.verdict.isAnomaly) anomalies++;
         else normal++;
       } catch (error) {

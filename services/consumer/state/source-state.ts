@@ -1,5 +1,5 @@
-import type { Detector } from '../../detectors/detector.ts';
 import type { Row } from '../../shared/kcl/lease-row.ts';
+import type { AnyDetector } from '../pipeline/scoring.ts';
 import type { StreamRecord } from '../record.ts';
 import { numberJson } from '../sinks/wire.ts';
 import { DedupeWindow } from './dedupe-window.ts';
@@ -16,7 +16,7 @@ const DETECTOR_BYTES = 2_048;
 /** What a state is made of, by configuration. */
 export interface StateLayout {
   /** The champion first. */
-  detectors: readonly Detector[];
+  detectors: readonly AnyDetector[];
   /** Ids that a window keeps; 0 keeps none. */
   dedupeWindow: number;
   rollups: boolean;
@@ -87,7 +87,7 @@ export class SourceState {
   }
 
   /** Its attributes but for key and watermark, as the wire carries them: name to JSON text. */
-  attributes(active: (detector: Detector) => boolean): Map<string, string> {
+  attributes(active: (detector: AnyDetector) => boolean): Map<string, string> {
     const attributes = new Map<string, string>();
     if (this.window) attributes.set('dedupe', bytesJson(this.window.encode()));
     for (const [i, detector] of this.#layout.detectors.entries()) {
@@ -122,7 +122,7 @@ function bytesJson(bytes: Uint8Array): string {
 }
 
 /** Each version of a detector's state has an attribute of its own, so that versions never mix. */
-function attributeOf({ name }: Detector, version: number): string {
+function attributeOf({ name }: AnyDetector, version: number): string {
   return `detector:${name}@${version}`;
 }
 
@@ -130,7 +130,7 @@ function attributeOf({ name }: Detector, version: number): string {
  * What is stored of a detector. A state of an earlier version is migrated if the detector can, and stays as it is for a
  * way back; what it can't read counts as nothing.
  */
-function loadDetector(detector: Detector, row: Row | undefined, onReset: OnReset): unknown {
+function loadDetector(detector: AnyDetector, row: Row | undefined, onReset: OnReset): unknown {
   if (detector.stateless || !row) return detector.initial();
   for (let version = detector.stateVersion; version > 0; version--) {
     const bytes = row[attributeOf(detector, version)]?.B;

@@ -1,6 +1,6 @@
-import type { Detector } from '../../detectors/detector.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { ConsumerMetrics } from '../metrics.ts';
+import type { AnyDetector } from '../pipeline/scoring.ts';
 import { SourceState, type StateLayout } from './source-state.ts';
 import type { StateStore } from './state-store.ts';
 
@@ -33,7 +33,7 @@ export interface StateCacheDeps {
   store: StateStore;
   layout: StateLayout;
   /** False for a detector whose states are not to be stored any more. */
-  active: (detector: Detector) => boolean;
+  active: (detector: AnyDetector) => boolean;
   budget: ByteBudget;
   log: Logger;
   metrics: ConsumerMetrics;
