@@ -21,11 +21,11 @@ const run = promisify(execFile);
 /** The emulator's account. */
 const ACCOUNT = '000000000000';
 const REGION = staging.region;
-const SCORED_TIMEOUT_MS = 40_000;
+const SCORED_TIMEOUT_MS = 90_000;
 
 describe.skipIf(!process.env.WEIR_TEST_DEPLOY)(
   'the synthesized templates, deployed by the cdk command on ministack (left out of npm test: npm run test:deploy)',
-  { timeout: 90_000 },
+  { timeout: 180_000 },
   () => {
     const assembly = mkdtempSync(join(tmpdir(), 'weir-assembly-'));
     let ministack: Ministack;
@@ -59,7 +59,7 @@ describe.skipIf(!process.env.WEIR_TEST_DEPLOY)(
       leaveOut(assembly);
       await cdk('bootstrap', `aws://${ACCOUNT}/${REGION}`);
       await cdk('deploy', '*', '--require-approval', 'never', '--concurrency', '3');
-    }, 90_000);
+    }, 180_000);
 
     afterAll(async () => {
       await producer?.stop();
