@@ -52,7 +52,14 @@ async function run(size: number): Promise<BenchCase> {
   const controller = await spawnService({
     name: 'controller',
     entry: 'dist/controller/main.js',
-    env: { ...stack.env, KUBECONFIG: kubeConfig, HOME: folder, TICK_MS: String(TICK_MS), LOG_LEVEL: 'warn' },
+    env: {
+      ...stack.env,
+      KUBECONFIG: kubeConfig,
+      HOME: folder,
+      TICK_MS: String(TICK_MS),
+      LOG_LEVEL: 'warn',
+      KEDA_PORT: '0',
+    },
   });
   try {
     await sleep(WARM_UP_MS);

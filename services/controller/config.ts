@@ -1,4 +1,4 @@
-import { commonEnv, type EnvShape, integer, text } from '../shared/config.ts';
+import { commonEnv, type EnvShape, integer, port, text } from '../shared/config.ts';
 
 const namespaceName = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 
@@ -7,6 +7,8 @@ const { STREAM_NAME: _, ...common } = commonEnv;
 
 export const controllerEnv = {
   ...common,
+  PORT: port('Port of the decisions as JSON, `/decisions/{namespace}/{name}`.', 8080),
+  KEDA_PORT: port('Port of the external scaler for KEDA, gRPC without TLS.', 9095),
   WATCH_NAMESPACE: text('Namespace whose StreamScalers are reconciled.', {
     default: '*',
     pattern: /^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$/,

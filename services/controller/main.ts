@@ -1,5 +1,8 @@
+import { createServer } from 'node:http';
 import { hostname } from 'node:os';
+import { ServerCredentials } from '@grpc/grpc-js';
 import { KubeConfig } from '@kubernetes/client-node';
+import express from 'express';
 import { GROUP, PLURAL, type StreamScaler, VERSION } from '../../cdk8s/crd/stream-scaler.ts';
 import { createAdminServer } from '../shared/admin.ts';
 import { awsOptions } from '../shared/aws.ts';
@@ -9,6 +12,9 @@ import { newRequestId } from '../shared/ids.ts';
 import { close, listen } from '../shared/server.ts';
 import { runService } from '../shared/service.ts';
 import { controllerEnv } from './config.ts';
+import { DecisionBoard } from './keda/decision-board.ts';
+import { startExternalScaler } from './keda/external-scaler.ts';
+import { decisionRoutes } from './keda/metrics-api.ts';
 import { KubeClient } from './runtime/api/client.ts';
 import { Transport } from './runtime/api/transport.ts';
 import { Reflector } from './runtime/cache/reflector.ts';
@@ -44,6 +50,7 @@ await runService('controller', controllerEnv, async ({ config, log, registry, sh
   const client = new KubeClient(transport);
   const runtimeMetrics = createRuntimeMetrics(registry);
   const metrics = createScalerMetrics(registry);
+  const board = new DecisionBoard(clock);
   const aws = new AwsPool(awsOptions(config));
 
   const queue = new WorkQueue({ name: PLURAL, clock, metrics: runtimeMetrics });
@@ -67,6 +74,7 @@ await runService('controller', controllerEnv, async ({ config, log, registry, sh
     store: reflector.store,
     actor: new Actor(shared),
     conflicts: new Conflicts(client, clock),
+    board,
     tickMs: config.TICK_MS,
   });
   const controller = new Controller({
@@ -109,13 +117,31 @@ await runService('controller', controllerEnv, async ({ config, log, registry, sh
     ready: () => manager.ready(),
   });
 
+  const decisions = createServer(express().disable('x-powered-by').use(decisionRoutes(board)));
+
   const adminPort = await listen(admin, config.ADMIN_PORT, config.HOST);
-  manager.start(() => void shutdown.run('the leader lease is lost', 1));
+  const port = await listen(decisions, config.PORT, config.HOST);
+  const kedaAddress = `${config.HOST}:${config.KEDA_PORT}`;
+  const keda = await startExternalScaler(board, kedaAddress, ServerCredentials.createInsecure(), log);
+  manager.start(() => {
+    // What we decided last is no longer ours to give.
+    board.clear();
+    void shutdown.run('the leader lease is lost', 1);
+  });
   manager.addTo(shutdown);
+  shutdown.add('decisions for others', async () => {
+    await Promise.all([close(decisions), keda.stop()]);
+  });
   shutdown.add('admin server', () => close(admin));
   shutdown.add('AWS clients', async () => aws.close());
   log.info(
-    { admin_port: adminPort, namespace: config.WATCH_NAMESPACE, version: process.version },
+    {
+      port,
+      admin_port: adminPort,
+      keda_port: keda.port,
+      namespace: config.WATCH_NAMESPACE,
+      version: process.version,
+    },
     'listening',
   );
 });

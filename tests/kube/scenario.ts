@@ -170,6 +170,7 @@ export class Scenario {
         HOME: '/nonexistent',
         WATCH_NAMESPACE: NAMESPACE,
         POD_NAMESPACE: NAMESPACE,
+        KEDA_PORT: '0',
         TICK_MS: '500',
         LEADER_LEASE_DURATION_MS: '2000',
         LEADER_RENEW_DEADLINE_MS: '1500',

@@ -13,6 +13,7 @@ import { type KinesisDouble, startKinesisDouble } from '../../testkit/kinesis-do
 import { FakeApiServer, type StoredObject } from '../../testkit/kube/fake-api-server.ts';
 import { streamActive } from '../../testkit/provision.ts';
 import { TestStack } from '../../testkit/stack.ts';
+import { DecisionBoard } from '../keda/decision-board.ts';
 import { KubeClient } from '../runtime/api/client.ts';
 import { Transport } from '../runtime/api/transport.ts';
 import { Store } from '../runtime/cache/store.ts';
@@ -147,6 +148,7 @@ async function lookOnce(): Promise<void> {
     store,
     actor: new Actor(shared),
     conflicts: new Conflicts(client, clock),
+    board: new DecisionBoard(clock),
     tickMs: 1_000,
   });
   await reconciler.reconcile('a/s', new AbortController().signal).catch(() => {});

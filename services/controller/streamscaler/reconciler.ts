@@ -5,6 +5,7 @@ import {
 } from '../../../cdk8s/crd/stream-scaler.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/log.ts';
+import type { DecisionBoard } from '../keda/decision-board.ts';
 import { isApiError } from '../runtime/api/errors.ts';
 import { type Store, splitKey } from '../runtime/cache/store.ts';
 import { type Condition, setCondition } from '../runtime/conditions.ts';
@@ -28,6 +29,8 @@ export interface ReconcilerDeps {
   recorder: EventRecorder;
   aws: AwsPool;
   metrics: ScalerMetrics;
+  /** Decisions for those who ask over the network. */
+  board: DecisionBoard;
   clock: Clock;
   log: Logger;
   /** Time between two looks at a StreamScaler, in ms. */
@@ -74,7 +77,7 @@ export class StreamScalerReconciler {
   };
 
   async #one(key: string, scaler: StreamScaler, signal: AbortSignal): Promise<void> {
-    const { targets, actor, metrics, status, clock } = this.#deps;
+    const { targets, actor, metrics, board, status, clock } = this.#deps;
     const [target, seen] = await Promise.all([
       targets.read(scaler, signal),
       this.#reader(key, scaler).observe(),
@@ -99,6 +102,8 @@ export class StreamScalerReconciler {
     signal.throwIfAborted();
     // Written before anything is done; with the version that was read, so that it is not done on an old view.
     const written = await status.write(scaler, wanted, signal);
+    const { name, namespace } = scaler.metadata;
+    board.publish({ name, namespace }, plan.decision);
     this.#tell(scaler, plan, wanted);
     metrics.show(scaler, wanted);
     const shards = seen.stream?.shards ?? [];
@@ -211,5 +216,6 @@ export class StreamScalerReconciler {
     const { namespace = '', name } = splitKey(key);
     this.#readers.delete(key);
     this.#deps.metrics.forget(namespace, name);
+    this.#deps.board.remove({ namespace, name });
   }
 }

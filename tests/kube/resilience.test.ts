@@ -1,0 +1,140 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest';
+import type { KubeObject } from '../../services/controller/runtime/api/client.ts';
+import type { ServiceProcess } from '../../services/testkit/service-process.ts';
+import { waitFor } from '../../services/testkit/wait-for.ts';
+import { describeWithCluster } from './cluster.ts';
+import { DEPLOYMENTS, NAMESPACE, Scenario } from './scenario.ts';
+
+const LEASES = { group: 'coordination.k8s.io', version: 'v1', plural: 'leases', namespaced: true };
+const LEASE = { namespace: NAMESPACE, name: 'weir-controller' };
+
+interface LeaseObject extends KubeObject {
+  spec: { holderIdentity: string; leaseTransitions: number };
+}
+
+describeWithCluster('controllers in a rough world', () => {
+  let scenario: Scenario;
+  const running: ServiceProcess[] = [];
+
+  beforeAll(async () => {
+    scenario = await Scenario.start(inject('dynamodbEndpoint'));
+    await scenario.createWorkload(DEPLOYMENTS, 'Deployment', 'consumer');
+    await scenario.createScaler('s', {
+      mode: 'ReplicasOnly',
+      replicas: { min: 1, max: 2 },
+      behavior: { scaleDown: { stabilizationWindowSeconds: 0 } },
+    });
+  }, 90_000);
+  afterAll(() => scenario?.stop());
+  afterEach(async () => {
+    await Promise.all(running.splice(0).map((controller) => controller.stop()));
+  });
+
+  const start = async () => {
+    const controller = await scenario.startController();
+    running.push(controller);
+    return controller;
+  };
+  const leads = async (controller: ServiceProcess) => {
+    const answer = await fetch(`http://127.0.0.1:${controller.ports.adminPort}/readyz`);
+    return ((await answer.json()) as { leading: boolean }).leading;
+  };
+  const metric = async (controller: ServiceProcess, pattern: RegExp) => {
+    const text = await (await fetch(`http://127.0.0.1:${controller.ports.adminPort}/metrics`)).text();
+    return Number(pattern.exec(text)?.[1] ?? 0);
+  };
+  /** Makes the load ask for the other number of replicas, and waits until they are set: somebody is at work. */
+  const works = async () => {
+    const before = await scenario.replicas('consumer');
+    Object.assign(
+      scenario.reports,
+      before === 1
+        ? { lagSeconds: 300, recordsPerSecond: 200, busyShare: 1 }
+        : { lagSeconds: 0, recordsPerSecond: 1, busyShare: 0.01 },
+    );
+    await waitFor(async () => (await scenario.replicas('consumer')) !== before, 30_000);
+  };
+  /** Which of two leads, and which waits. */
+  const pair = async () => {
+    const both = [await start(), await start()] as const;
+    return await waitFor(async () => {
+      const [first, second] = await Promise.all(both.map(leads));
+      return first === second
+        ? undefined
+        : first
+          ? { leader: both[0], standby: both[1] }
+          : { leader: both[1], standby: both[0] };
+    });
+  };
+
+  describe('of two', () => {
+    it('one leads, the other takes over when it is killed', async () => {
+      const { leader, standby } = await pair();
+      await works();
+      leader.signal('SIGKILL');
+      await waitFor(() => leads(standby));
+      await works();
+    }, 60_000);
+
+    it('one that was frozen ends itself when it wakes up: another leads by then', async () => {
+      const { leader, standby } = await pair();
+      process.kill(leader.pid, 'SIGSTOP');
+      await waitFor(() => leads(standby));
+      process.kill(leader.pid, 'SIGCONT');
+      expect(await leader.exited).toEqual({ code: 1, signal: null });
+      expect(leader.lastLines().join('\n')).toContain('the leader lease is lost');
+      expect(await leads(standby)).toBe(true);
+    }, 60_000);
+
+    it('one whose lease was taken ends itself with exit code 1', async () => {
+      const { leader } = await pair();
+      await waitFor(async () => {
+        const lease = await scenario.client.get<LeaseObject>(LEASES, LEASE);
+        const spec = { ...lease.spec, holderIdentity: 'thief', leaseDurationSeconds: 1 };
+        return await scenario.client.update(LEASES, LEASE, { ...lease, spec });
+      });
+      expect(await leader.exited).toEqual({ code: 1, signal: null });
+    }, 60_000);
+
+    it('one that stops hands over without a gap', async () => {
+      const { leader, standby } = await pair();
+      expect(await leader.stop()).toEqual({ code: 0, signal: null });
+      await waitFor(() => leads(standby), 1_500);
+    }, 60_000);
+  });
+
+  it('a controller outlives a restart of the API server, lists anew where its version is too old, and goes on', async () => {
+    // A lease that outlasts the restart: what is tried here is the watch.
+    const controller = await scenario.startController({
+      LEADER_LEASE_DURATION_MS: '60000',
+      LEADER_RENEW_DEADLINE_MS: '50000',
+    });
+    running.push(controller);
+    await works();
+    const lists = await metric(controller, /reflector_lists_total\{[^}]*\} (\d+)/);
+    await scenario.cluster.stopServer();
+    await sleep(300);
+    await scenario.cluster.startServer();
+    await works();
+    await scenario.patchScaler('s', { spec: { mode: 'Recommend' } });
+    await scenario.condition('s', 'ScalingActive', { reason: 'RecommendOnly' });
+    await scenario.patchScaler('s', { spec: { mode: 'ReplicasOnly' } });
+    expect(await metric(controller, /reflector_errors_total\{[^}]*\} (\d+)/)).toBeGreaterThan(0);
+    expect(await metric(controller, /reflector_lists_total\{[^}]*\} (\d+)/)).toBeGreaterThanOrEqual(lists);
+  }, 90_000);
+
+  it('a watch from a version that is too old gets 410, as the reflector takes it', async () => {
+    const scalers = { group: 'weir.dev', version: 'v1alpha1', plural: 'streamscalers', namespaced: true };
+    const watch = scenario.client.watch(
+      scalers,
+      { resourceVersion: '1', timeoutSeconds: 5, signal: AbortSignal.timeout(10_000) },
+      () => {},
+    );
+    await expect(
+      (async () => {
+        for await (const _event of watch);
+      })(),
+    ).rejects.toMatchObject({ kind: 'gone' });
+  });
+});
