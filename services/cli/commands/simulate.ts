@@ -53,8 +53,8 @@ export const simulate = new Command('simulate')
   .option('--max-lag <seconds>', 'objective.maxLagSeconds', positive, DEFAULT_SPEC.objective.maxLagSeconds)
   .option('--catch-up <seconds>', 'objective.catchUpSeconds', positive, DEFAULT_SPEC.objective.catchUpSeconds)
   .option('--utilization <share>', 'objective.utilization', share, DEFAULT_SPEC.objective.utilization)
-  .option('--max-replicas <n>', 'replicas.max', positive, DEFAULT_SPEC.replicas.max)
-  .option('--max-shards <n>', 'shards.max', positive, DEFAULT_SPEC.shards?.max)
+  .option('--max-replicas <n>', 'replicas.max', count, DEFAULT_SPEC.replicas.max)
+  .option('--max-shards <n>', 'shards.max', count, DEFAULT_SPEC.shards?.max)
   .option('--decisions', 'print what Weir did in each trace, in its own sentences')
   .option('--html <file>', 'write a page with plots')
   .option('--json', 'print one JSON object for programs')
@@ -212,6 +212,13 @@ function jsonOf(comparisons: readonly Comparison[], { objective }: ScalingSpec, 
 function positive(value: string): number {
   const number = Number(value);
   if (!Number.isFinite(number) || number <= 0) throw new InvalidArgumentError('It must be a number above 0.');
+  return number;
+}
+
+function count(value: string): number {
+  const number = Number(value);
+  if (!(Number.isInteger(number) && number >= 1 && number <= 10_000))
+    throw new InvalidArgumentError('It must be a whole number from 1 to 10,000.');
   return number;
 }
 

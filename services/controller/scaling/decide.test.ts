@@ -246,6 +246,16 @@ describe('ineffective scaling', () => {
     expect(seen.find(({ ineffective }) => ineffective)?.ineffective?.cause).toBe('HotShard');
   });
 
+  it('does not wait for ever for pods that never tell anything', () => {
+    const trial = { at: START - 901_000, from: 1, to: 4, processed: 900, lagSeconds: 100 };
+    const slow = { ...LEARNED, podRate: 300, replicas: 4, trial };
+    const load = { shards: 16, arrival: 4_000, replicas: 4, ready: 1, lag: 900, busy: 0 };
+    expect(decideOn(load, slow).decision.replicas.desired).toBe(8);
+    expect(
+      decideOn(load, { ...slow, trial: { ...trial, at: START - 60_000 } }).decision.replicas.desired,
+    ).toBe(4);
+  });
+
   it('goes on while pods help', () => {
     expect(run(Number.POSITIVE_INFINITY).some(({ ineffective }) => ineffective)).toBe(false);
   });

@@ -37,6 +37,8 @@ export function judgeTrial(
   if (!trial) return lifted;
   const { trial: _, ...without } = lifted;
   if (effect.replicas < trial.to) return without; // scaled in by somebody: nothing to judge
+  // Pods that don't get ready, or tell nothing, would hold back all further steps.
+  if (effect.at - trial.at > holdSeconds * 1000) return without;
   if (effect.ready < trial.to && trial.readyAt === undefined) return lifted;
   if (trial.readyAt === undefined) return { ...lifted, trial: { ...trial, readyAt: effect.at } };
   if (effect.at - trial.readyAt < trialSeconds * 1000) return lifted;

@@ -34,8 +34,8 @@ export function optimum(
   world: World,
   { podUse, shardUse }: OptimumOptions,
 ): Optimum | undefined {
-  const { min, max } = spec.shards ?? { min: 1, max: 1 };
   const minutes = minutesOf(trace, spec);
+  const { min, max } = worthwhile(spec.shards ?? { min: 1, max: 1 }, minutes, world, { podUse, shardUse });
   const slots = Math.ceil(minutes.length / SLOT_MINUTES);
   const podsIn = (slot: number, shards: number) => {
     let pods = 0;
@@ -80,6 +80,27 @@ export function optimum(
   return { dollars: plan.dollars, podHours: plan.podMinutes / 60, shardHours: plan.shardMinutes / 60 };
 }
 
+/** More shards than the fullest minute needs for writing, or for a pod each, are never worth their price. */
+function worthwhile(
+  { min, max }: { min: number; max: number },
+  minutes: readonly Minute[],
+  { stream, group }: World,
+  { podUse, shardUse }: OptimumOptions,
+): { min: number; max: number } {
+  const most = Math.max(
+    ...minutes.map(({ sent, demand, speed }) =>
+      Math.max(sent / stream.shardRate / shardUse, demand / group.podRate / speed / podUse),
+    ),
+  );
+  return { min, max: Math.max(min, Math.min(max, 2 * Math.ceil(most))) };
+}
+
+interface Minute {
+  sent: number;
+  demand: number;
+  speed: number;
+}
+
 const NOTHING = { dollars: 0, podMinutes: 0, shardMinutes: 0 };
 
 /** The cheapest plan from which `shards` can be had with `calls` calls in all. */
@@ -104,7 +125,7 @@ function podsForMinute(
   podRate: number,
   { replicas }: ScalingSpec,
 ): number | undefined {
-  for (let pods = Math.max(1, replicas.min); pods <= replicas.max; pods++) {
+  for (let pods = Math.max(1, replicas.min); pods <= Math.min(replicas.max, shards); pods++) {
     if ((demand * Math.ceil(shards / pods)) / shards <= podRate) return pods;
   }
   return demand === 0 ? replicas.min : undefined;
