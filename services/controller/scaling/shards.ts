@@ -2,31 +2,20 @@ import type { Context } from './context.ts';
 import type { Reason, Verdict } from './decision.ts';
 import { callsLeft, enterStep, pendingUpdate, usedCalls } from './ledger.ts';
 import type { Memory } from './memory.ts';
-import { rangeShare, type StreamObservation, type Throughput } from './observation.ts';
+import { rangeShare, type StreamObservation } from './observation.ts';
 import { coldestPair, hotShard, type OpenShard, splitOf, usageAfterUniform } from './ranges.ts';
 import type { ReshardStep } from './reshard.ts';
+import { fillOf, neededShards, SATURATED, useOf } from './shard-demand.ts';
 import { nextDown, nextUp } from './steps.ts';
 import { pushMax } from './window.ts';
 import { count, duration, number } from './words.ts';
 
 /** A shard over this share of its write limit is one that refuses records now and then. */
 const HOT = 0.9;
-/** A stream that is this full gets what it can take, not what is sent: at least twice as much is assumed. */
-const SATURATED = 0.95;
-/** Deviation from the planned use of a shard that is left alone. */
-const TOLERANCE = 0.05;
-/** The same for what a pod can read of a shard. */
-const POD_TOLERANCE = 0.1;
 /** More shards are made when two looks in a row ask for them: the first may have seen half of a jump. */
 const CONFIRM_MS = 10_000;
 /** After a change it takes this long until the new shards show what they get. */
 const SETTLE_MS = 60_000;
-/**
- * What was refused while the shards were full comes in after a change, for about one and a half times as long. A second
- * time in a row that says little about what is really sent: then half more instead of twice as much.
- */
-const FLUSH = 1.5;
-const LONG_FULL_MS = 150_000;
 /** Each step up of the last hour makes the next one larger by a quarter, so that a ramp takes few of the day's calls. */
 const GROWTH_MS = 3_600_000;
 
@@ -145,58 +134,6 @@ function tooEarly({ reason }: Wish, memory: Memory, at: number): string | undefi
   if (at - growthSince < CONFIRM_MS) return 'one more look must confirm it';
   if (reshardedAt === undefined || reason === 'HotShard') return undefined;
   return at - reshardedAt < SETTLE_MS ? 'the last change is too fresh to tell' : undefined;
-}
-
-/** Shards are full because what was refused before the last change comes in now. */
-function isFlushing({ reshardedAt, saturatedSince }: Memory, at: number): boolean {
-  if (reshardedAt === undefined || saturatedSince === undefined) return false;
-  const full = reshardedAt - saturatedSince;
-  return full > LONG_FULL_MS && at - reshardedAt < full * FLUSH;
-}
-
-/** Share of their limits that all open shards together use. */
-function fillOf(open: readonly OpenShard[]): number {
-  return open.reduce((sum, shard) => sum + shard.use, 0) / Math.max(1, open.length);
-}
-
-function useOf(arrival: Throughput | undefined, { settings }: Context): number {
-  if (!arrival) return 0;
-  return Math.max(
-    arrival.records / settings.shardRecordsPerSecond,
-    arrival.bytes / settings.shardBytesPerSecond,
-  );
-}
-
-/** Shards for the whole load, within the bounds. */
-function neededShards(
-  { at, arrivals = [], settings, spec, reshard }: Context,
-  memory: Memory,
-  stream: StreamObservation,
-  open: readonly OpenShard[],
-): number {
-  const current = open.length;
-  const openArrivals = arrivals.filter((_, i) => stream.shards[i]?.open);
-  const sum = (of: keyof Throughput) => openArrivals.reduce((total, arrival) => total + arrival[of], 0);
-  // What was refused comes back: demand is what was taken and what was not.
-  const demand = 1 / Math.max(0.1, 1 - (stream.throttledShare ?? 0));
-  const fill = Math.max(
-    sum('records') / settings.shardRecordsPerSecond,
-    sum('bytes') / settings.shardBytesPerSecond,
-  );
-  const saturated = fillOf(open) >= SATURATED;
-  const full = Math.ceil(current * (isFlushing(memory, at) ? 1.5 : 2));
-  const tolerated = current * settings.writeUtilization * (1 + TOLERANCE);
-  const exact = Math.ceil((fill * demand) / settings.writeUtilization - 1e-9);
-  const writes = saturated
-    ? Math.max(exact, full)
-    : fill * demand <= tolerated
-      ? Math.min(exact, current)
-      : exact;
-  // What is normal: a sink that is slow for a while is no reason to change a stream.
-  const { normalPodRate: podRate } = memory;
-  const pods = podRate ? sum('records') / spec.objective.utilization / podRate : 1;
-  const reads = pods <= current * (1 + POD_TOLERANCE) ? Math.min(Math.ceil(pods), current) : Math.ceil(pods);
-  return Math.min(Math.max(writes, reads, 1, reshard.min), reshard.max);
 }
 
 function growWish(
