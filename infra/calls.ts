@@ -1,5 +1,6 @@
 import type { PodService } from '../cdk8s/environments/names.ts';
 import type { Environment } from '../cdk8s/environments/schema.ts';
+import { consoleCalls } from '../services/console/aws-calls.ts';
 import { podCalls } from '../services/consumer/aws-calls.ts';
 import { observeCalls, reshardCalls } from '../services/controller/aws-calls.ts';
 import { producerCalls } from '../services/producer/aws-calls.ts';
@@ -14,5 +15,8 @@ export function podServices(env: Environment): [PodService, AwsCalls][] {
       pods.scaling === 'Full' ? [...observeCalls.stream, ...reshardCalls.stream] : observeCalls.stream;
     services.push(['consumer', podCalls], ['controller', { ...observeCalls, stream }]);
   }
+  // Without pods there are no leases, and the console says so.
+  const { leases, ...withoutLeases } = consoleCalls;
+  services.push(['console', pods ? consoleCalls : withoutLeases]);
   return services;
 }

@@ -3,16 +3,18 @@
  * map, to be run by Node 24 without `node_modules`. With names after it, only those, and
  * with `--to <folder>` elsewhere than into `dist`: `node scripts/build.ts lambda`.
  */
-import { rm } from 'node:fs/promises';
+import { cp, rm } from 'node:fs/promises';
 import { relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
+import { uPlotFolder, VENDOR_FILES } from '../services/console/http/assets.ts';
 
 /** Entry and bundle. Lambda has no package.json above the file, so its name must say that it is a module. */
 const bundles: Readonly<Record<string, readonly [entry: string, file: string]>> = {
   producer: ['services/producer/main.ts', 'main.js'],
   consumer: ['services/consumer/main.ts', 'main.js'],
   controller: ['services/controller/main.ts', 'main.js'],
+  console: ['services/console/main.ts', 'main.js'],
   lambda: ['services/consumer/lambda.ts', 'main.mjs'],
 };
 
@@ -55,4 +57,11 @@ for (const name of names) {
   });
   const bytes = result.metafile.outputs[relative('.', outfile)]?.bytes ?? 0;
   console.log(`${outfile}  ${(bytes / 1024).toFixed(0)} KiB`);
+  if (name === 'console') await copyPage(`${values.to}/${name}/public`);
+}
+
+/** The page's files go beside the console's bundle, uPlot's among them. */
+async function copyPage(folder: string): Promise<void> {
+  await cp('services/console/public', folder, { recursive: true });
+  for (const file of VENDOR_FILES) await cp(`${uPlotFolder()}${file}`, `${folder}/vendor/${file}`);
 }

@@ -1,5 +1,7 @@
 /** Writes `docs/reference/` from the code: `npm run docs`. With `--check` it writes nothing and fails when a page is stale. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { consoleEnv } from '../services/console/config.ts';
+import { createConsoleMetrics } from '../services/console/metrics.ts';
 import { consumerEnv } from '../services/consumer/config.ts';
 import { createConsumerMetrics } from '../services/consumer/metrics.ts';
 import { controllerEnv } from '../services/controller/config.ts';
@@ -56,6 +58,10 @@ Which streams and tables it looks at is said by the StreamScalers. Where the API
 \`~/.kube/config\`, else the service account of its pod.
 
 ${variables(own(controllerEnv))}
+
+## Console
+
+${variables(own(consoleEnv))}
 `;
 }
 
@@ -95,6 +101,10 @@ ${await table((registry) => {
   createScalerMetrics(registry);
   createRuntimeMetrics(registry);
 })}
+
+## Console
+
+${await table(createConsoleMetrics)}
 `;
 }
 

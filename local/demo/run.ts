@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { bucketsOf, maxOf, parseMetrics, quantileOf, sumOf } from '../../services/shared/prometheus.ts';
 import { type LocalStack, newRunName } from '../stack.ts';
 import type { DemoEvent } from './dataset.ts';
 import type { ProgressState, ProgressView } from './progress.ts';
-import { maxOf, parseMetrics, quantileOf, sumOf } from './prometheus.ts';
 import { type Receipt, replay } from './replay.ts';
 import type { DemoResult } from './summary.ts';
 import { scan, verify } from './verify.ts';
@@ -118,13 +118,14 @@ async function watchConsumer(
 async function readConsumer(stack: LocalStack): Promise<ConsumerCounts> {
   const response = await fetch(`${stack.consumerAdminUrl}/metrics`, { signal: AbortSignal.timeout(5_000) });
   const samples = parseMetrics(await response.text());
+  const endToEnd = bucketsOf(samples, 'weir_consumer_end_to_end_seconds');
   const records = (outcome: string) => sumOf(samples, 'weir_consumer_records_total', { outcome });
   return {
     stored: records('stored'),
     deadLetters: records('dead_letter'),
     lagMs: maxOf(samples, 'weir_consumer_millis_behind_latest'),
-    p50: quantileOf(samples, 'weir_consumer_end_to_end_seconds', 0.5),
-    p99: quantileOf(samples, 'weir_consumer_end_to_end_seconds', 0.99),
+    p50: quantileOf(endToEnd, 0.5),
+    p99: quantileOf(endToEnd, 0.99),
   };
 }
 

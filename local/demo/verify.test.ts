@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseMetrics, quantileOf, sumOf } from './prometheus.ts';
+import { bucketsOf, parseMetrics, quantileOf, sumOf } from '../../services/shared/prometheus.ts';
 import { type Evidence, type Item, verify } from './verify.ts';
 
 const EVENTS = [
@@ -80,9 +80,9 @@ describe('Prometheus text', () => {
   });
 
   it('has quantiles', () => {
-    expect(quantileOf(samples, 'h', 0.5)).toBeCloseTo(0.1);
-    expect(quantileOf(samples, 'h', 0.7)).toBeCloseTo(0.15);
-    expect(quantileOf(samples, 'h', 0.99)).toBe(0.2);
-    expect(quantileOf([], 'h', 0.5)).toBeUndefined();
+    expect(quantileOf(bucketsOf(samples, 'h'), 0.5)).toBeCloseTo(0.1);
+    expect(quantileOf(bucketsOf(samples, 'h'), 0.7)).toBeCloseTo(0.15);
+    expect(quantileOf(bucketsOf(samples, 'h'), 0.99)).toBe(0.2);
+    expect(quantileOf([], 0.5)).toBeUndefined();
   });
 });

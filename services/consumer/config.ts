@@ -1,31 +1,21 @@
 import { DETECTOR_NAMES, type DetectorParameters, parseDetectorParameters } from '../detectors/registry.ts';
-import { commonEnv, decimal, type EnvShape, integer, oneOf, parsed, text } from '../shared/config.ts';
+import {
+  commonEnv,
+  decimal,
+  type EnvShape,
+  integer,
+  oneOf,
+  parsed,
+  tableEnv,
+  text,
+} from '../shared/config.ts';
 import { FETCH_MODES } from './fetch/modes.ts';
 import type { StartingPosition } from './lineage/lineage.ts';
-
-const table = (description: string, name: string) =>
-  text(description, {
-    default: name,
-    pattern: /^[a-zA-Z0-9_.-]{3,255}$/,
-    accepts: '3-255 letters, digits, `_`, `.` or `-`',
-  });
 
 /** Environment of the consumer. */
 export const consumerEnv = {
   ...commonEnv,
-  RECORDS_TABLE: table('DynamoDB table of scored events.', 'anomaly-stream-records'),
-  LEASE_TABLE: table(
-    'DynamoDB table of leases and checkpoints, laid out as KCL 3 does.',
-    'anomaly-stream-leases',
-  ),
-  DEAD_LETTER_TABLE: table(
-    'DynamoDB table of records that could not be processed.',
-    'anomaly-stream-dead-letters',
-  ),
-  STATE_TABLE: table(
-    "DynamoDB table of the sources' states and of rollups; left alone while nothing is kept of a source.",
-    'anomaly-stream-state',
-  ),
+  ...tableEnv,
   STORE: oneOf(
     'What has an item in the records table: all records, or anomalies; with `anomalies` all records count in rollups, one a source and minute, in the state table.',
     ['all', 'anomalies'],

@@ -186,3 +186,27 @@ export const commonEnv = {
     min: 100,
   }),
 } as const satisfies EnvShape;
+
+const table = (description: string, name: string) =>
+  text(description, {
+    default: name,
+    pattern: /^[a-zA-Z0-9_.-]{3,255}$/,
+    accepts: '3-255 letters, digits, `_`, `.` or `-`',
+  });
+
+/** The tables of one consumer group. */
+export const tableEnv = {
+  RECORDS_TABLE: table('DynamoDB table of scored events.', 'anomaly-stream-records'),
+  LEASE_TABLE: table(
+    'DynamoDB table of leases and checkpoints, laid out as KCL 3 does.',
+    'anomaly-stream-leases',
+  ),
+  DEAD_LETTER_TABLE: table(
+    'DynamoDB table of records that could not be processed.',
+    'anomaly-stream-dead-letters',
+  ),
+  STATE_TABLE: table(
+    "DynamoDB table of the sources' states and of rollups; left alone while nothing is kept of a source.",
+    'anomaly-stream-state',
+  ),
+} as const satisfies EnvShape;

@@ -1,7 +1,7 @@
 import type { CreateTableCommandInput } from '@aws-sdk/client-dynamodb';
 
 /** Name of the sparse index of the records table that holds anomalies only. */
-const ANOMALIES_INDEX = 'anomalies';
+export const ANOMALIES_INDEX = 'anomalies';
 
 /** Attribute of an item with the second (epoch) after which DynamoDB may delete it, where items expire. */
 export const EXPIRES_AT = 'expires_at';

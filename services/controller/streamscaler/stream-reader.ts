@@ -2,12 +2,12 @@ import { type DynamoDBClient, paginateScan } from '@aws-sdk/client-dynamodb';
 import { DescribeStreamSummaryCommand, type KinesisClient } from '@aws-sdk/client-kinesis';
 import pLimit from 'p-limit';
 import type { Clock } from '../../shared/clock.ts';
+import { type GroupShard, groupShards, shardOfLease } from '../../shared/kcl/group-shards.ts';
 import { fromRow, type Lease } from '../../shared/kcl/lease-row.ts';
 import { listShards, streamRef } from '../../shared/list-shards.ts';
 import type { Observation, ShardObservation, StreamObservation } from '../scaling/observation.ts';
 import { LagHistory } from '../scaling/relative.ts';
 import { ShardHistory } from '../scaling/shard-history.ts';
-import { type GroupShard, groupShards, shardOfLease } from './group.ts';
 import { probeFrom, probeLag } from './probe.ts';
 import { problemOf } from './problems.ts';
 

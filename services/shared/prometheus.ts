@@ -1,5 +1,5 @@
 /** One sample of the Prometheus text format. */
-interface Sample {
+export interface Sample {
   name: string;
   labels: Readonly<Record<string, string>>;
   value: number;
@@ -31,18 +31,29 @@ export function maxOf(samples: readonly Sample[], name: string): number {
   return Math.max(0, ...matching(samples, name, {}).map((sample) => sample.value));
 }
 
-/**
- * A quantile of a histogram, linear within its bucket as Prometheus's `histogram_quantile`.
- *
- * @returns undefined when the histogram is empty; the last bound when it lies beyond that.
- */
-export function quantileOf(samples: readonly Sample[], name: string, quantile: number): number | undefined {
-  const buckets = matching(samples, `${name}_bucket`, {})
+/** How many observations were at most `bound`. */
+export interface Bucket {
+  bound: number;
+  count: number;
+}
+
+/** The buckets of a histogram without labels of its own, smallest bound first, the last one infinite. */
+export function bucketsOf(samples: readonly Sample[], name: string): Bucket[] {
+  return matching(samples, `${name}_bucket`, {})
     .map(({ labels, value }) => ({
       bound: labels.le === '+Inf' ? Infinity : Number(labels.le),
       count: value,
     }))
     .sort((a, b) => a.bound - b.bound);
+}
+
+/**
+ * A quantile of a histogram, linear within its bucket as Prometheus's `histogram_quantile`.
+ *
+ * @param buckets smallest bound first.
+ * @returns undefined when the histogram is empty; the last bound when it lies beyond that.
+ */
+export function quantileOf(buckets: readonly Bucket[], quantile: number): number | undefined {
   const total = buckets.at(-1)?.count ?? 0;
   if (total === 0) return undefined;
   const rank = quantile * total;

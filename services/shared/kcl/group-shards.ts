@@ -1,5 +1,5 @@
-import type { Lease } from '../../shared/kcl/lease-row.ts';
-import type { ShardInfo } from '../../shared/list-shards.ts';
+import type { ShardInfo } from '../list-shards.ts';
+import type { Lease } from './lease-row.ts';
 
 /** A shard that the consumer group still has to read, and where it stands there. */
 export interface GroupShard {
