@@ -104,7 +104,7 @@ describe('the house', () => {
     }
   });
 
-  it('builds bundles that start without node_modules', async () => {
+  it('builds bundles that start without node_modules', { timeout: 60_000 }, async () => {
     await run(process.execPath, ['scripts/build.ts']);
     const folder = await mkdtemp(join(tmpdir(), 'bundle-'));
     for (const service of readdirSync('dist')) {
