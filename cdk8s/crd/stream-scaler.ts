@@ -3,7 +3,7 @@ import { streamScalerSpec } from './spec.ts';
 import { streamScalerStatus } from './status.ts';
 import { structuralSchema } from './structural.ts';
 
-/** What AWS counts in 24 h: UpdateShardCount calls. We hold SplitShard and MergeShards to it as well. */
+/** UpdateShardCount calls that AWS allows in 24 h. It counts neither SplitShard nor MergeShards, and nor do we. */
 export const RESHARD_CALLS_PER_DAY = 10;
 
 export const GROUP = 'weir.dev';
