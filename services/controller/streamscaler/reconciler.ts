@@ -82,6 +82,7 @@ export class StreamScalerReconciler {
       targets.read(scaler, signal),
       this.#reader(key, scaler).observe(),
     ]);
+    const hindrances = await this.#hindrances(scaler, target);
     const problems = 'problem' in target ? [target.problem.message, ...seen.problems] : seen.problems;
     const plan = planFor({
       observation: {
@@ -90,14 +91,12 @@ export class StreamScalerReconciler {
         stream: seen.stream,
         problems,
       },
-      spec: scaler.spec,
+      // A reshard that will not be made must not get into the ledger either.
+      spec: hindrances.reshard ? { ...scaler.spec, mode: 'ReplicasOnly' } : scaler.spec,
       paused: scaler.metadata.annotations?.[PAUSED_ANNOTATION] === 'true',
       status: scaler.status,
     });
-    const hindrances = await this.#hindrances(scaler, target);
-    const actions = plan.actions.filter(({ kind }) =>
-      kind === 'scale' ? hindrances.scale === undefined : hindrances.reshard === undefined,
-    );
+    const actions = plan.actions.filter(({ kind }) => kind !== 'scale' || hindrances.scale === undefined);
     const wanted = this.#status(scaler, plan, hindrances, actions);
     signal.throwIfAborted();
     // Written before anything is done; with the version that was read, so that it is not done on an old view.
@@ -170,7 +169,9 @@ export class StreamScalerReconciler {
         plan.decision.at,
       );
     }
-    return { ...scaler.status, ...plan.status, observedGeneration: generation, conditions };
+    // A lag that is not known is not there; an old one would pass for one that is.
+    const { lag: _, ...known } = scaler.status ?? {};
+    return { ...known, ...plan.status, observedGeneration: generation, conditions };
   }
 
   /** Log, metrics and those Events of a decision that don't wait for an act. */
