@@ -1,7 +1,7 @@
 /**
- * `npm run kube:assets [-- <tool>…]`: builds etcd and the Kubernetes programs that tests/kube needs from Go modules into
- * `~/.cache/weir/kube/<version>`, unless they are there (or in `KUBEBUILDER_ASSETS`) already. Needs Go 1.24 or newer and the
- * Go module proxy; about three minutes on two cores the first time.
+ * `npm run kube:assets [-- <tool>…]`: builds what tests/kube needs (etcd, Kubernetes, Argo CD, actionlint) from Go modules into
+ * `~/.cache/weir/`, unless it is there (or in `KUBEBUILDER_ASSETS`) already. Needs Go 1.25 or newer and the Go module proxy;
+ * about seven minutes on two cores the first time, half of it for Argo CD.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
@@ -42,7 +42,7 @@ for (const tool of new Set(missing.map((name) => TOOLS[name]))) {
   const { status } = spawnSync(
     'go',
     ['build', '-trimpath', `-ldflags=-s -w ${tool.ldflags(version)}`, '-o', `${partial}/`].concat(
-      names.map((name) => `./cmd/${name}`),
+      names.map((name) => tool.package ?? `./cmd/${name}`),
     ),
     {
       cwd: moduleFolder(tool),

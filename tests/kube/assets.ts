@@ -11,6 +11,8 @@ interface GoModule {
   readonly versionOf: string;
   /** Flags of the linker for that version: what the project's own build script sets. */
   readonly ldflags: (version: string) => string;
+  /** Import path of a program that the module has as a `tool`; else its source is `<folder>/cmd/<name>/main.go`. */
+  readonly package?: string;
 }
 
 const KUBERNETES: GoModule = {
@@ -24,7 +26,20 @@ const KUBERNETES: GoModule = {
   },
 };
 
-/** What `npm run kube:assets` can build, by the program's name; its source is `<folder>/cmd/<name>/main.go`. */
+const ARGOCD: GoModule = {
+  folder: 'argocd',
+  versionOf: 'github.com/argoproj/argo-cd/v3',
+  ldflags: (version) => `-X github.com/argoproj/argo-cd/v3/common.version=${version.slice(1)}`,
+};
+
+const ACTIONLINT: GoModule = {
+  folder: 'actionlint',
+  versionOf: 'github.com/rhysd/actionlint',
+  ldflags: () => '',
+  package: 'github.com/rhysd/actionlint/cmd/actionlint',
+};
+
+/** What `npm run kube:assets` can build, by the program's name. */
 export const TOOLS: Readonly<Record<string, GoModule>> = {
   etcd: KUBERNETES,
   'kube-apiserver': KUBERNETES,
@@ -32,10 +47,21 @@ export const TOOLS: Readonly<Record<string, GoModule>> = {
   'kube-controller-manager': KUBERNETES,
   'kube-scheduler': KUBERNETES,
   kubelet: KUBERNETES,
+  argocd: ARGOCD,
+  miniredis: ARGOCD,
+  actionlint: ACTIONLINT,
 };
 
 /** What the tests need, and what is built when nothing is named. */
-export const TEST_TOOLS = ['etcd', 'kube-apiserver', 'kubectl', 'kube-controller-manager'] as const;
+export const TEST_TOOLS = [
+  'etcd',
+  'kube-apiserver',
+  'kubectl',
+  'kube-controller-manager',
+  'actionlint',
+  'argocd',
+  'miniredis',
+] as const;
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 
@@ -53,7 +79,11 @@ export function moduleVersion(tool: GoModule): string {
       .replace(/^require /, '')
       .startsWith(`${tool.versionOf} v`),
   );
-  const version = line?.trim().split(/\s+/).at(-1);
+  // What a `tool` needs has a comment after its version.
+  const version = line
+    ?.trim()
+    .replace(/^require /, '')
+    .split(/\s+/)[1];
   if (version === undefined) throw new Error(`${tool.folder}/go.mod does not require ${tool.versionOf}`);
   return version;
 }
