@@ -57,7 +57,6 @@ async function run(size: number): Promise<BenchCase> {
       KUBECONFIG: kubeConfig,
       HOME: folder,
       TICK_MS: String(TICK_MS),
-      LOG_LEVEL: 'warn',
       KEDA_PORT: '0',
     },
   });
