@@ -92,6 +92,15 @@ describe('the house', () => {
     );
   });
 
+  it('numbers each decision once', () => {
+    const numbers = readdirSync('docs/adr').map((file) => file.slice(0, 4));
+    expect(new Set(numbers).size).toBe(numbers.length);
+    for (const file of readdirSync('docs/adr'))
+      expect(readFileSync(`docs/adr/${file}`, 'utf8')).toMatch(
+        new RegExp(`^# ${Number(file.slice(0, 4))}\\. `),
+      );
+  });
+
   it('has an architecture page whose paths exist', () => {
     const page = readFileSync('docs/architecture.md', 'utf8');
     const paths = [...page.matchAll(/`((?:services|local|tests|bench|scripts|docs)\/[\w./-]*)`/g)].map(
