@@ -8,6 +8,7 @@ import { type ServiceProcess, spawnService } from '../services/testkit/service-p
 
 const REGION = 'ap-south-1';
 const PRODUCER_PORT = '8080';
+const CONSOLE_PORT = '8081';
 
 export interface StackOptions {
   /** Threshold of the consumer's detector. */
@@ -24,11 +25,12 @@ export interface Crash {
   lastLines: string[];
 }
 
-/** Weir on this machine: emulators, producer and consumer, each a process of its own, on free loopback ports. */
+/** Weir on this machine: emulators, producer, consumer and console, each a process of its own, on free loopback ports. */
 export interface LocalStack {
   producerUrl: string;
   producerAdminUrl: string;
   consumerAdminUrl: string;
+  consoleUrl: string;
   kinesisEndpoint: string;
   dynamodbEndpoint: string;
   resources: Resources;
@@ -94,27 +96,39 @@ export async function startStack({ threshold, onStep }: StackOptions): Promise<L
       AWS_ENDPOINT_URL_KINESIS: kinesisEndpoint,
       AWS_ENDPOINT_URL_DYNAMODB: dynamodbEndpoint,
     };
-    onStep('starting the consumer and the producer');
+    const tables = {
+      RECORDS_TABLE: resources.recordsTable,
+      LEASE_TABLE: resources.leaseTable,
+      STATE_TABLE: resources.stateTable,
+      DEAD_LETTER_TABLE: resources.deadLetterTable,
+    };
+    onStep('starting the consumer, the producer and the console');
     const consumer = keep(
       await spawnService({
         name: 'consumer',
         entry: 'services/consumer/main.ts',
         env: {
           ...env,
-          RECORDS_TABLE: resources.recordsTable,
-          LEASE_TABLE: resources.leaseTable,
-          STATE_TABLE: resources.stateTable,
-          DEAD_LETTER_TABLE: resources.deadLetterTable,
+          ...tables,
           STARTING_POSITION: 'TRIM_HORIZON',
           THRESHOLD: String(threshold),
         },
       }),
     );
-    const producer = keep(await startProducer(env));
+    const producer = keep(await startOn(PRODUCER_PORT, 'producer', env));
+    const producerAdminUrl = `http://127.0.0.1:${producer.ports.adminPort}`;
+    const page = keep(
+      await startOn(CONSOLE_PORT, 'console', {
+        ...env,
+        ...tables,
+        PRODUCER_METRICS_URLS: `${producerAdminUrl}/metrics`,
+      }),
+    );
     return {
       producerUrl: `http://127.0.0.1:${producer.ports.port}`,
-      producerAdminUrl: `http://127.0.0.1:${producer.ports.adminPort}`,
+      producerAdminUrl,
       consumerAdminUrl: `http://127.0.0.1:${consumer.ports.adminPort}`,
+      consoleUrl: `http://127.0.0.1:${page.ports.port}`,
       kinesisEndpoint,
       dynamodbEndpoint,
       resources,
@@ -132,11 +146,15 @@ export async function startStack({ threshold, onStep }: StackOptions): Promise<L
 }
 
 /** On its usual port, so that the commands in the README work as they stand; on a free one when that is taken. */
-async function startProducer(env: Readonly<Record<string, string>>): Promise<ServiceProcess> {
+async function startOn(
+  port: string,
+  name: string,
+  env: Readonly<Record<string, string>>,
+): Promise<ServiceProcess> {
   const start = (PORT: string) =>
-    spawnService({ name: 'producer', entry: 'services/producer/main.ts', env: { ...env, PORT } });
+    spawnService({ name, entry: `services/${name}/main.ts`, env: { ...env, PORT } });
   try {
-    return await start(PRODUCER_PORT);
+    return await start(port);
   } catch (error) {
     if (error instanceof ProcessStartError && error.message.includes('EADDRINUSE')) return start('0');
     throw error;

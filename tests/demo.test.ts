@@ -96,7 +96,7 @@ describe('npm run demo', () => {
     const { child, exit, out } = demo('--events', '50');
     await vi.waitFor(() => expect(out()).toContain('Ctrl-C stops everything'), 30_000);
     const parts = childrenOf(child.pid!);
-    expect(parts.size).toBe(4);
+    expect(parts.size).toBe(5);
     child.kill('SIGINT');
     expect(await exit, out()).toBe(0);
     await gone(parts.keys());
@@ -127,7 +127,7 @@ describe('npm run demo', () => {
     const { child, exit, out } = demo('--rate', '50');
     await vi.waitFor(() => expect(out()).toContain('replaying 20,000 events'), 30_000);
     const parts = childrenOf(child.pid!);
-    expect(parts.size).toBe(4);
+    expect(parts.size).toBe(5);
     child.kill('SIGKILL');
     await exit;
     await gone(parts.keys());

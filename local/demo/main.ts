@@ -45,7 +45,7 @@ process.exit(exitCode);
 async function demo(stack: LocalStack): Promise<number> {
   if (!interrupted.signal.aborted) {
     out.write(
-      `  replaying ${format(events.length)} events from ${format(sources())} sources, in time order\n\n`,
+      `\n  watch it at  ${stack.consoleUrl}\n\n  replaying ${format(events.length)} events from ${format(sources())} sources, in time order\n\n`,
     );
     const progress = createProgress(events.length, out);
     const result = await run(stack, events, {

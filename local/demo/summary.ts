@@ -52,6 +52,7 @@ export function renderSummary(result: DemoResult): string {
 /** What can be done with a stack that stays up. */
 export function renderHints(stack: LocalStack): string {
   return [
+    `  console     ${stack.consoleUrl}`,
     `  producer    ${stack.producerUrl}/send   admin ${stack.producerAdminUrl}/metrics`,
     `  consumer    admin ${stack.consumerAdminUrl}/metrics`,
     `  Kinesis     ${stack.kinesisEndpoint}   stream ${stack.resources.stream}`,

@@ -37,18 +37,18 @@ export class Reading<T> {
     this.#options = options;
   }
 
-  /** Reads until `signal` aborts. Never throws. */
+  /** Reads again and again until `signal` aborts, after a pause each time. Never throws. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, random, everyMs } = this.#options;
-    for (let failures = 0; !signal.aborted; ) {
-      failures = (await this.once(signal)) ? 0 : failures + 1;
+    for (let failures = this.problem === undefined ? 0 : 1; !signal.aborted; ) {
       const pause = Math.min(MAX_PAUSE_MS, everyMs * 2 ** Math.min(failures, 10));
       this.#soon = new AbortController();
       // At least half of it, so that several consoles that fail together spread.
       await clock.sleep(
-        failures === 0 ? everyMs : pause * (0.5 + random() / 2),
+        failures === 0 ? everyMs : Math.max(everyMs, pause * (0.5 + random() / 2)),
         AbortSignal.any([signal, this.#soon.signal]),
       );
+      if (!signal.aborted) failures = (await this.once(signal)) ? 0 : failures + 1;
     }
   }
 

@@ -5,6 +5,10 @@ import type { Counts } from './totals.ts';
 const RATE_MS = 5_000;
 /** Quantiles are of this time: a quantile of few events jumps. */
 const LATENCY_MS = 10_000;
+/** Anomalies are few. */
+const ANOMALIES_MS = 60_000;
+/** A rate of less time than this is noise. */
+const LEAST_MS = 500;
 
 /** What flows; `undefined` is not known, never zero. */
 export interface Rates {
@@ -23,7 +27,7 @@ export class RateWindow {
   add(at: number, counts: Counts): void {
     if (this.#samples.at(-1)?.at === at) return;
     this.#samples.push({ at, counts });
-    while ((this.#samples[1]?.at ?? at) <= at - LATENCY_MS) this.#samples.shift();
+    while ((this.#samples[1]?.at ?? at) <= at - ANOMALIES_MS) this.#samples.shift();
   }
 
   clear(): void {
@@ -32,24 +36,26 @@ export class RateWindow {
 
   rates(): Rates {
     const newest = this.#samples.at(-1);
-    const since = (ms: number) =>
-      this.#samples.findLast((sample) => newest !== undefined && sample.at <= newest.at - ms) ??
-      this.#samples[0];
-    const from = since(RATE_MS);
-    const perSecond = (name: string) => {
+    const since = (ms: number) => {
+      const from = newest && (this.#samples.findLast(({ at }) => at <= newest.at - ms) ?? this.#samples[0]);
+      return from && newest.at - from.at >= LEAST_MS ? from : undefined;
+    };
+    const perSecond = (name: string, ms: number) => {
       const count = newest?.counts[name];
-      if (!newest || !from || count === undefined || newest === from) return undefined;
+      const from = since(ms);
+      if (!newest || !from || count === undefined) return undefined;
       return ((count - (from.counts[name] ?? 0)) * 1_000) / (newest.at - from.at);
     };
-    const anomalies = perSecond('anomalies');
-    const buckets = newest && newest !== from ? grown(newest.counts, since(LATENCY_MS)?.counts ?? {}) : [];
+    const anomalies = perSecond('anomalies', ANOMALIES_MS);
+    const latencyFrom = since(LATENCY_MS);
+    const buckets = newest && latencyFrom ? grown(newest.counts, latencyFrom.counts) : [];
     const toMs = (quantile: number) => {
       const seconds = quantileOf(buckets, quantile);
       return seconds === undefined ? undefined : seconds * 1_000;
     };
     return {
-      inPerSecond: perSecond('in'),
-      scoredPerSecond: perSecond('scored'),
+      inPerSecond: perSecond('in', RATE_MS),
+      scoredPerSecond: perSecond('scored', RATE_MS),
       anomaliesPerMinute: anomalies === undefined ? undefined : anomalies * 60,
       p50Ms: toMs(0.5),
       p99Ms: toMs(0.99),

@@ -26,7 +26,11 @@ export function verdict(shards: ShardsView | undefined, maxLagMs = DEFAULT_MAX_L
   const count = (state: string) => shards.shards.filter((shard) => shard.state === state).length;
   const unowned = count('unowned');
   const silent = count('silent');
-  const lag = worst ? `at most ${duration(worst.lagMs)} behind` : 'how far behind is not known';
+  const lag = worst
+    ? worst.lagMs < 1_000
+      ? 'less than 1 s behind'
+      : `at most ${duration(worst.lagMs)} behind`
+    : 'how far behind is not known';
   const who = `${unfinished} ${unfinished === 1 ? 'shard' : 'shards'}, ${workers.length} ${workers.length === 1 ? 'worker' : 'workers'}`;
   if (unowned > 0) {
     return {
