@@ -109,7 +109,7 @@ describe('AWS calls', () => {
   });
 
   it('a controller that may not change shards has no right to', () => {
-    const env = VARIATIONS['on demand, IRSA, fan-out, a replica'] as typeof staging;
+    const env = VARIATIONS['on demand, IRSA, fan-out, a replica, behind a Gateway'] as typeof staging;
     const template = templatesOf(testApp([env]))['weir-dev-access'] as CfnTemplate;
     const granted = grantedCalls(template, 'weir-dev-controller');
     expect(granted).toContain('dynamodb:Scan');

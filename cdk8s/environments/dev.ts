@@ -6,6 +6,7 @@ export const dev = defineEnvironment({
   account: '111111111111',
   region: 'ap-south-1',
   cluster: 'weir-dev',
+  apiServerCidrs: ['172.20.0.1/32', '10.0.0.0/16'],
   podCredentials: { kind: 'pod-identity' },
   namespace: 'weir',
   stream: {
@@ -26,7 +27,11 @@ export const dev = defineEnvironment({
     },
   },
   shards: { min: 1, max: 4 },
-  producer: { replicas: { min: 1, max: 3 }, host: 'events.dev.weir.example' },
+  producer: {
+    replicas: { min: 1, max: 3 },
+    host: 'events.dev.weir.example',
+    ingress: { kind: 'alb', scheme: 'internal' },
+  },
   controller: { replicas: 1 },
   console: { replicas: 1 },
   alarms: { iteratorAgeSeconds: 300, budgetUsd: 100 },

@@ -6,6 +6,7 @@ export const prod = defineEnvironment({
   account: '333333333333',
   region: 'ap-south-1',
   cluster: 'weir-prod',
+  apiServerCidrs: ['172.20.0.1/32', '10.0.0.0/16'],
   podCredentials: { kind: 'pod-identity' },
   namespace: 'weir',
   stream: {
@@ -26,7 +27,11 @@ export const prod = defineEnvironment({
     },
   },
   shards: { min: 2, max: 10 },
-  producer: { replicas: { min: 3, max: 20 }, host: 'events.weir.example' },
+  producer: {
+    replicas: { min: 3, max: 20 },
+    host: 'events.weir.example',
+    ingress: { kind: 'alb', scheme: 'internet-facing' },
+  },
   controller: { replicas: 2 },
   console: { replicas: 1 },
   network: {

@@ -111,6 +111,19 @@ const podCredentials = z.discriminatedUnion('kind', [
   }),
 ]);
 
+/** How clients outside the cluster reach the producer. */
+const ingress = z.discriminatedUnion('kind', [
+  /** An Ingress of the AWS Load Balancer Controller. */
+  z.strictObject({
+    kind: z.literal('alb'),
+    scheme: z.enum(['internal', 'internet-facing']),
+    /** ARN of its certificate; none: the load balancer finds one by the host. */
+    certificateArn: z.string().startsWith('arn:').optional(),
+  }),
+  /** An HTTPRoute on a Gateway that the platform runs, which has the certificate. */
+  z.strictObject({ kind: z.literal('gateway'), name: label, namespace: label }),
+]);
+
 const alarms = z.strictObject({
   /** Where alarms are mailed; none: only the topic, for chat and paging to subscribe to. */
   email: z.email().optional(),
@@ -129,6 +142,11 @@ const schema = z
     region,
     /** Existing EKS cluster. */
     cluster: label,
+    /**
+     * Where pods reach the Kubernetes API: the address of the Service `kubernetes`, which the VPC CNI's network
+     * policies see, and the subnets of the control plane's interfaces, which those of Calico and Cilium see.
+     */
+    apiServerCidrs: z.array(z.cidrv4()).min(1),
     podCredentials,
     namespace: label,
     stream,
@@ -160,10 +178,9 @@ const schema = z
     shards: bounds(1, 10_000),
     producer: z.strictObject({
       replicas: bounds(1, 1_000),
-      /** Host of the ingress. */
+      /** Host by which clients send. */
       host,
-      /** ARN of the ingress's certificate; none: the load balancer finds one by the host. */
-      certificateArn: z.string().startsWith('arn:').optional(),
+      ingress,
     }),
     controller: z.strictObject({ replicas: z.int().min(1).max(3) }),
     console: z.strictObject({

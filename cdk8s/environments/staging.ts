@@ -6,6 +6,7 @@ export const staging = defineEnvironment({
   account: '222222222222',
   region: 'ap-south-1',
   cluster: 'weir-staging',
+  apiServerCidrs: ['172.20.0.1/32', '10.0.0.0/16'],
   podCredentials: { kind: 'pod-identity' },
   namespace: 'weir',
   stream: {
@@ -39,7 +40,11 @@ export const staging = defineEnvironment({
     },
   },
   shards: { min: 1, max: 8 },
-  producer: { replicas: { min: 2, max: 6 }, host: 'events.staging.weir.example' },
+  producer: {
+    replicas: { min: 2, max: 6 },
+    host: 'events.staging.weir.example',
+    ingress: { kind: 'alb', scheme: 'internal' },
+  },
   controller: { replicas: 2 },
   console: { replicas: 1 },
   alarms: { iteratorAgeSeconds: 120, budgetUsd: 300 },

@@ -13,7 +13,7 @@ export const VARIATIONS: Readonly<Record<string, Environment>> = {
     ...prod,
     consumers: { lambda: { ...lambda, group: 'anomaly-stream', fanout: true, inVpc: true } },
   }),
-  'on demand, IRSA, fan-out, a replica': defineEnvironment({
+  'on demand, IRSA, fan-out, a replica, behind a Gateway': defineEnvironment({
     ...dev,
     podCredentials: { kind: 'irsa', oidcProvider: 'oidc.eks.ap-south-1.amazonaws.com/id/0123456789ABCDEF' },
     stream: { ...dev.stream, mode: { kind: 'on-demand' }, shardMetrics: ['IteratorAgeMilliseconds'] },
@@ -33,6 +33,7 @@ export const VARIATIONS: Readonly<Record<string, Environment>> = {
         },
       ],
     },
+    producer: { ...dev.producer, ingress: { kind: 'gateway', name: 'public', namespace: 'gateways' } },
     alarms: { ...dev.alarms, email: 'on-call@weir.example' },
     github: { ...dev.github, oidcProvider: 'exists' },
     protectData: true,

@@ -1,0 +1,85 @@
+import { k8s } from 'cdk8s-plus-27';
+import type { Construct } from 'constructs';
+import type { Environment } from '../environments/schema.ts';
+import { type App, labelsOf } from './labels.ts';
+
+/** What exists in the cluster beside Weir, by the names that it usually has. */
+const MONITORING_NAMESPACE = 'monitoring';
+export const ADMIN_PORT = 9090;
+export const HTTP_PORT = 8080;
+
+/** Where no address of AWS's public services is, of which DynamoDB is one even through a gateway endpoint. */
+const NOT_PUBLIC = ['10.0.0.0/8', '100.64.0.0/10', '169.254.0.0/16', '172.16.0.0/12', '192.168.0.0/16'];
+/** Where the addresses of a VPC may be. */
+const PRIVATE = ['10.0.0.0/8', '100.64.0.0/10', '172.16.0.0/12', '192.168.0.0/16'];
+/** Where the EKS Pod Identity agent listens on each node. */
+const POD_IDENTITY_AGENT = '169.254.170.23/32';
+
+type Egress = k8s.NetworkPolicyEgressRule;
+type Ingress = k8s.NetworkPolicyIngressRule;
+
+const tcp = (...ports: number[]): k8s.NetworkPolicyPort[] =>
+  ports.map((port) => ({ protocol: 'TCP', port: k8s.IntOrString.fromNumber(port) }));
+const cidrs = (list: readonly string[]): k8s.NetworkPolicyPeer[] =>
+  list.map((cidr) => ({ ipBlock: { cidr } }));
+const pods = (app: App): k8s.NetworkPolicyPeer => ({ podSelector: { matchLabels: labelsOf(app) } });
+const podsOf = (namespace: string, matchLabels?: Record<string, string>): k8s.NetworkPolicyPeer => ({
+  namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': namespace } },
+  ...(matchLabels ? { podSelector: { matchLabels } } : {}),
+});
+
+export const toDns: Egress = {
+  to: [podsOf('kube-system', { 'k8s-app': 'kube-dns' })],
+  ports: [
+    { protocol: 'UDP', port: k8s.IntOrString.fromNumber(53) },
+    { protocol: 'TCP', port: k8s.IntOrString.fromNumber(53) },
+  ],
+};
+
+/**
+ * To AWS's endpoints and, with Pod Identity, to its agent. A NetworkPolicy knows addresses, not host names, so these
+ * are all public addresses on 443, and the VPC's own where it has interface endpoints.
+ */
+export function toAws(env: Environment): Egress[] {
+  const endpoints = env.network?.endpoints ? cidrs([env.network.cidr]) : [];
+  const agent =
+    env.podCredentials.kind === 'pod-identity' ? [{ to: cidrs([POD_IDENTITY_AGENT]), ports: tcp(80) }] : [];
+  return [
+    { to: [{ ipBlock: { cidr: '0.0.0.0/0', except: NOT_PUBLIC } }, ...endpoints], ports: tcp(443) },
+    ...agent,
+  ];
+}
+
+export function toApiServer(env: Environment): Egress {
+  return { to: cidrs(env.apiServerCidrs), ports: tcp(443) };
+}
+
+export const toAdminOf = (...apps: App[]): Egress => ({ to: apps.map(pods), ports: tcp(ADMIN_PORT) });
+export const fromPods = (port: number, ...apps: App[]): Ingress => ({
+  from: apps.map(pods),
+  ports: tcp(port),
+});
+export const fromPrometheus: Ingress = { from: [podsOf(MONITORING_NAMESPACE)], ports: tcp(ADMIN_PORT) };
+
+/** From load balancers, which have addresses of the VPC. */
+export function fromLoadBalancers(env: Environment): Ingress {
+  return { from: cidrs(env.network ? [env.network.cidr] : PRIVATE), ports: tcp(HTTP_PORT) };
+}
+
+/** The holes of one app in the namespace's default deny. Probes of the kubelet pass in any case. */
+export function allow(
+  scope: Construct,
+  env: Environment,
+  app: App,
+  { ingress, egress }: { ingress: Ingress[]; egress: Egress[] },
+): void {
+  new k8s.KubeNetworkPolicy(scope, 'NetworkPolicy', {
+    metadata: { name: `weir-${app}`, namespace: env.namespace },
+    spec: {
+      podSelector: { matchLabels: labelsOf(app) },
+      policyTypes: ['Ingress', 'Egress'],
+      ingress,
+      egress,
+    },
+  });
+}

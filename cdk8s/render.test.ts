@@ -1,0 +1,350 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { App, Chart, Testing } from 'cdk8s';
+import { afterAll, describe, expect, it } from 'vitest';
+import { VARIATIONS } from '../infra/testing/variations.ts';
+import { controllerEnv } from '../services/controller/config.ts';
+import { CLUSTER_KINDS, SCALED_DEPLOYMENTS } from './apps/argocd.ts';
+import { compare, write } from './charts-folder.ts';
+import { Config } from './constructs/config.ts';
+import { HardenedDeployment } from './constructs/hardened-deployment.ts';
+import { dev } from './environments/dev.ts';
+import { environments } from './environments/environments.ts';
+import { defineEnvironment, type Environment } from './environments/schema.ts';
+import { parseDigests } from './images.ts';
+import { type Manifest, renderCharts, renderEnvironment } from './render.ts';
+import { violations } from './rules.ts';
+import { WAVE_ANNOTATION, waveOf } from './waves.ts';
+
+const CHARTS = fileURLToPath(new URL('../charts/', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'charts-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const objectsOf = (env: Environment) => [...renderEnvironment(env).values()].flat();
+const find = (objects: readonly Manifest[], kind: string, name?: string) => {
+  const found = objects.find((o) => o.kind === kind && (name === undefined || o.metadata.name === name));
+  if (!found) throw new Error(`no ${kind} ${name ?? ''}`);
+  return found;
+};
+
+/** Lines of the files that differ, as a reviewer sees them. */
+function changedLines(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>) {
+  const paths = [...new Set([...before.keys(), ...after.keys()])];
+  return Object.fromEntries(
+    paths
+      .filter((path) => before.get(path) !== after.get(path))
+      .map((path) => {
+        const old = new Set(before.get(path)?.split('\n'));
+        return [
+          path,
+          after
+            .get(path)
+            ?.split('\n')
+            .filter((line) => !old.has(line))
+            .map((line) => line.trim()),
+        ];
+      }),
+  );
+}
+
+describe('charts/', () => {
+  it('is what cdk8s/ renders, and nothing else: npm run synth', () => {
+    expect(compare(CHARTS, renderCharts(environments))).toEqual({ changed: [], stale: [] });
+  });
+
+  it('is the same each time, whatever came before', () => {
+    const files = renderCharts(environments);
+    expect(
+      [...renderCharts([...environments].reverse())].filter(([path]) => !path.startsWith('argocd')),
+    ).toEqual([...files].filter(([path]) => !path.startsWith('argocd')));
+    expect([...files.keys()]).toEqual([...files.keys()].sort());
+  });
+
+  it('is written and swept: a changed, a missing and a stale file are seen and mended', () => {
+    const rendered = new Map([
+      ['dev/a/one.yaml', '1\n'],
+      ['dev/a/two.yaml', '2\n'],
+    ]);
+    for (const [path, text] of [
+      ['dev/a/one.yaml', 'by hand\n'],
+      ['dev/gone/old.yaml', 'old\n'],
+    ] as const) {
+      mkdirSync(dirname(join(folder, path)), { recursive: true });
+      writeFileSync(join(folder, path), text);
+    }
+    const differences = { changed: ['dev/a/one.yaml', 'dev/a/two.yaml'], stale: ['dev/gone/old.yaml'] };
+    expect(compare(folder, rendered)).toEqual(differences);
+    expect(write(folder, rendered)).toEqual(differences);
+    expect(compare(folder, rendered)).toEqual({ changed: [], stale: [] });
+    expect(readdirSync(join(folder, 'dev/a')).sort()).toEqual(['one.yaml', 'two.yaml']);
+  });
+
+  it('shows a changed field as a small diff', () => {
+    const changed = defineEnvironment({ ...dev, detection: { detector: 'threshold', threshold: 900 } });
+    const lines = changedLines(renderCharts([dev]), renderCharts([changed]));
+    const name = expect.stringMatching(/^name: weir-consumer-[0-9a-f]{8}$/);
+    expect(lines).toEqual({
+      'dev/consumer/configmap.yaml': [name, 'THRESHOLD: "900"'],
+      'dev/consumer/deployment.yaml': [name],
+    });
+  });
+});
+
+describe.each(Object.entries(VARIATIONS))('%s', (_, env) => {
+  const objects = objectsOf(env);
+
+  it('keeps the rules of the house', () => {
+    expect(violations(objects)).toEqual([]);
+  });
+
+  it('holds outside of its namespace only what the AppProject allows', () => {
+    const outside = objects
+      .filter((o) => o.metadata.namespace === undefined)
+      .map((o) => ({ group: o.apiVersion.includes('/') ? o.apiVersion.split('/')[0] : '', kind: o.kind }));
+    for (const kind of outside) expect(CLUSTER_KINDS).toContainEqual(kind);
+    for (const object of objects) {
+      const { namespace } = object.metadata;
+      if (namespace !== undefined) expect(namespace, object.metadata.name).toBe(env.namespace);
+    }
+  });
+
+  it('gives Argo CD the Deployments whose replicas are not its own', () => {
+    const scaled = objects.filter(
+      (o) => o.kind === 'Deployment' && (o.spec as { replicas?: number }).replicas === undefined,
+    );
+    for (const { metadata } of scaled) expect(SCALED_DEPLOYMENTS).toContain(metadata.name);
+    for (const { kind, metadata } of objects)
+      expect(metadata.annotations?.[WAVE_ANNOTATION]).toBe(waveOf(kind));
+  });
+
+  it('opens the network for what is there and for nothing else', () => {
+    const text = JSON.stringify(objects.filter((o) => o.kind === 'NetworkPolicy'));
+    expect(text.includes('169.254.170.23/32')).toBe(env.podCredentials.kind === 'pod-identity');
+    const callsTheApi = objects.filter(
+      (o) => o.kind === 'NetworkPolicy' && JSON.stringify(o).includes(env.apiServerCidrs[0] ?? ''),
+    );
+    for (const { metadata } of callsTheApi) {
+      const { spec } = find(objects, 'Deployment', metadata.name) as {
+        spec?: { template?: { spec?: { automountServiceAccountToken?: boolean } } };
+      };
+      expect(spec?.template?.spec?.automountServiceAccountToken).toBe(true);
+    }
+  });
+
+  it('has an Ingress or an HTTPRoute, as it says', () => {
+    const kinds = new Set(objects.map(({ kind }) => kind));
+    expect(kinds.has('Ingress')).toBe(env.producer.ingress.kind === 'alb');
+    expect(kinds.has('HTTPRoute')).toBe(env.producer.ingress.kind === 'gateway');
+  });
+});
+
+describe('the rules of the house', () => {
+  // biome-ignore lint/suspicious/noExplicitAny: what is broken here is broken on purpose.
+  type Broken = any;
+  const pod = (o: Broken) => o.spec.template.spec;
+  it.each<[string, string, string | undefined, (object: Broken) => void, RegExp]>([
+    [
+      'a pod without seccomp',
+      'Deployment',
+      'weir-producer',
+      (o) => {
+        delete pod(o).securityContext.seccompProfile;
+      },
+      /seccomp/,
+    ],
+    [
+      'replicas where a scaler owns them',
+      'Deployment',
+      'weir-consumer',
+      (o) => {
+        o.spec.replicas = 3;
+      },
+      /replicas, which a scaler owns/,
+    ],
+    [
+      'replicas where the HPA owns them',
+      'Deployment',
+      'weir-producer',
+      (o) => {
+        o.spec.replicas = 3;
+      },
+      /replicas, which a scaler owns/,
+    ],
+    [
+      'no replicas and no scaler',
+      'Deployment',
+      'weir-controller',
+      (o) => {
+        delete o.spec.replicas;
+      },
+      /no scaler/,
+    ],
+    [
+      'an image by tag',
+      'Deployment',
+      'weir-consumer',
+      (o) => {
+        pod(o).containers[0].image = 'weir/consumer:v1';
+      },
+      /not named by its digest/,
+    ],
+    [
+      'a role with a wildcard',
+      'Role',
+      'weir-controller',
+      (o) => {
+        o.rules[0].verbs = ['*'];
+      },
+      /wildcard/,
+    ],
+    [
+      'a role that reads secrets',
+      'Role',
+      'weir-controller',
+      (o) => {
+        o.rules[0].resources = ['secrets'];
+      },
+      /Secrets/,
+    ],
+    [
+      'a selector of another name',
+      'Deployment',
+      'weir-consumer',
+      (o) => {
+        o.spec.selector.matchLabels = { 'cdk8s.io/metadata.addr': 'chart-c8' };
+        Object.assign(o.spec.template.metadata.labels, o.spec.selector.matchLabels);
+      },
+      /selects its pods by other labels/,
+    ],
+    [
+      'a selector without its pods',
+      'Deployment',
+      'weir-consumer',
+      (o) => {
+        o.spec.template.metadata.labels = {};
+      },
+      /own pods/,
+    ],
+    [
+      'a capability',
+      'Deployment',
+      'weir-producer',
+      (o) => {
+        pod(o).containers[0].securityContext.capabilities.drop = [];
+      },
+      /capabilities/,
+    ],
+    [
+      'a root that can be written',
+      'Deployment',
+      'weir-producer',
+      (o) => {
+        delete pod(o).containers[0].securityContext.readOnlyRootFilesystem;
+      },
+      /write into its root/,
+    ],
+    [
+      'no memory limit',
+      'Deployment',
+      'weir-producer',
+      (o) => {
+        delete pod(o).containers[0].resources.limits.memory;
+      },
+      /memory limit/,
+    ],
+    [
+      'a ConfigMap that can change',
+      'ConfigMap',
+      undefined,
+      (o) => {
+        delete o.immutable;
+      },
+      /immutable/,
+    ],
+    [
+      'a token for all',
+      'ServiceAccount',
+      undefined,
+      (o) => {
+        delete o.automountServiceAccountToken;
+      },
+      /token/,
+    ],
+    [
+      'a ClusterRole',
+      'Role',
+      'weir-controller',
+      (o) => {
+        o.kind = 'ClusterRole';
+      },
+      /use a Role/,
+    ],
+  ])('see %s', (_, kind, name, change, problem) => {
+    const objects = structuredClone(objectsOf(dev));
+    change(find(objects, kind, name));
+    expect(violations(objects)).toEqual([expect.stringMatching(problem)]);
+  });
+
+  it('hold at npm run synth', () => {
+    const noScaler = { ...dev, consumers: { ...dev.consumers } };
+    expect(() => renderCharts([noScaler])).not.toThrow();
+    expect(() => renderCharts([{ ...dev, controller: { replicas: undefined as never } }])).toThrow(
+      /weir-controller has no replicas/,
+    );
+  });
+});
+
+describe('HardenedDeployment', () => {
+  it('renders the same whatever its construct is called', () => {
+    const render = (id: string) => {
+      const chart = new Chart(new App(), 'chart');
+      new HardenedDeployment(chart, id, {
+        app: 'producer',
+        namespace: 'weir',
+        image: 'a@sha256:1',
+        serviceAccount: 'a',
+        config: 'c',
+        apiToken: false,
+        drainSeconds: 15,
+        shutdownTimeoutMs: 25_000,
+        cpuMillis: 1,
+        memoryMiB: 1,
+        priority: 'p',
+      });
+      return Testing.synth(chart);
+    };
+    expect(render('Renamed')).toEqual(render('Deployment'));
+    // Sleep before the signal, the service's own time, and a margin.
+    expect(render('x')[0].spec.template.spec.terminationGracePeriodSeconds).toBe(15 + 25 + 5);
+  });
+});
+
+describe('Config', () => {
+  const make = (data: Record<string, string>) =>
+    new Config(Testing.chart(), 'Config', { name: 'c', namespace: 'weir', shape: controllerEnv, data });
+
+  it('refuses what the service would not read', () => {
+    expect(() => make({ WATCH_NAMESPACES: 'weir' })).toThrow(/no such variable: WATCH_NAMESPACES/);
+    expect(() => make({ TICK_MS: '15s' })).toThrow(/TICK_MS="15s": expected whole number/);
+  });
+
+  it('has another name with another value, and the same with another order', () => {
+    expect(make({ TICK_MS: '15000', LOG_LEVEL: 'info' }).name).toBe(
+      make({ LOG_LEVEL: 'info', TICK_MS: '15000' }).name,
+    );
+    expect(make({ TICK_MS: '15000' }).name).not.toBe(make({ TICK_MS: '15001' }).name);
+  });
+});
+
+describe('cdk8s/images.json', () => {
+  it('takes digests only', () => {
+    const digest = `sha256:${'a'.repeat(64)}`;
+    const one = { producer: digest, consumer: digest, controller: digest };
+    expect(parseDigests({ dev: one, staging: one, prod: one })).toBeTruthy();
+    expect(() => parseDigests({ dev: one, staging: one, prod: { ...one, producer: 'v1.2.3' } })).toThrow(
+      /prod\.producer: expected sha256/,
+    );
+  });
+});
