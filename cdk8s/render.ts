@@ -1,6 +1,7 @@
 import { App as Cdk8sApp, Chart } from 'cdk8s';
 import { stringify } from 'yaml';
 import { argocd } from './apps/argocd.ts';
+import { console } from './apps/console.ts';
 import { consumer } from './apps/consumer.ts';
 import { controller } from './apps/controller.ts';
 import { monitoring } from './apps/monitoring.ts';
@@ -40,6 +41,7 @@ function appsOf(env: Environment): [App, (chart: Chart) => void][] {
           ['controller', (chart) => controller(chart, env)],
         ] as [App, (chart: Chart) => void][])
       : []),
+    ['console', (chart) => console(chart, env)],
     ['monitoring', (chart) => monitoring(chart, env)],
   ];
 }

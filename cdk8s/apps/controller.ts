@@ -1,9 +1,22 @@
+import { k8s } from 'cdk8s-plus-27';
 import type { Construct } from 'constructs';
 import { controllerEnv } from '../../services/controller/config.ts';
 import { leaderRules, scalerRules } from '../../services/controller/streamscaler/rbac.ts';
 import { Config } from '../constructs/config.ts';
 import { HardenedDeployment, PRIORITY } from '../constructs/hardened-deployment.ts';
-import { ADMIN_PORT, allow, fromPrometheus, toApiServer, toAws, toDns } from '../constructs/network.ts';
+import { labelsOf } from '../constructs/labels.ts';
+import {
+  ADMIN_PORT,
+  allow,
+  fromKeda,
+  fromPrometheus,
+  HTTP_PORT,
+  KEDA_PORT,
+  servicePort,
+  toApiServer,
+  toAws,
+  toDns,
+} from '../constructs/network.ts';
 import { createRole, createServiceAccount } from '../constructs/service-account.ts';
 import type { Environment } from '../environments/schema.ts';
 import { imageReference } from '../images.ts';
@@ -19,7 +32,9 @@ export function controller(scope: Construct, env: Environment): void {
     shape: controllerEnv,
     data: {
       AWS_REGION: env.region,
+      PORT: String(HTTP_PORT),
       ADMIN_PORT: String(ADMIN_PORT),
+      KEDA_PORT: String(KEDA_PORT),
       WATCH_NAMESPACE: namespace,
       POD_NAMESPACE: namespace,
     },
@@ -32,6 +47,7 @@ export function controller(scope: Construct, env: Environment): void {
     serviceAccount: createServiceAccount(scope, env, APP),
     config: config.name,
     replicas: env.controller.replicas,
+    ports: { http: HTTP_PORT, keda: KEDA_PORT },
     apiToken: true,
     drainSeconds: 0,
     shutdownTimeoutMs: config.values.SHUTDOWN_TIMEOUT_MS,
@@ -39,5 +55,12 @@ export function controller(scope: Construct, env: Environment): void {
     memoryMiB: 256,
     priority: PRIORITY.pipeline,
   });
-  allow(scope, env, APP, { ingress: [fromPrometheus], egress: [toDns, toApiServer(env), ...toAws(env)] });
+  new k8s.KubeService(scope, 'Service', {
+    metadata: { name: 'weir-controller', namespace },
+    spec: { selector: labelsOf(APP), ports: [servicePort('http', 80), servicePort('keda', KEDA_PORT)] },
+  });
+  allow(scope, env, APP, {
+    ingress: [fromPrometheus, fromKeda],
+    egress: [toDns, toApiServer(env), ...toAws(env)],
+  });
 }

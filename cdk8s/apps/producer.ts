@@ -12,6 +12,7 @@ import {
   fromPods,
   fromPrometheus,
   HTTP_PORT,
+  servicePort,
   toAws,
   toDns,
 } from '../constructs/network.ts';
@@ -28,7 +29,7 @@ const KEYS_FILE = 'api-keys.json';
 const DRAIN_SECONDS = 15;
 
 /** Headless: a name with the address of each pod's admin port, for the console. */
-const PRODUCER_ADMIN = `${PRODUCER}-admin`;
+export const PRODUCER_ADMIN = `${PRODUCER}-admin`;
 
 export function producer(scope: Construct, env: Environment): void {
   const { namespace } = env;
@@ -57,7 +58,7 @@ export function producer(scope: Construct, env: Environment): void {
     image: imageReference(env, 'producer'),
     serviceAccount: createServiceAccount(scope, env, APP),
     config: config.name,
-    httpPort: HTTP_PORT,
+    ports: { http: HTTP_PORT },
     apiToken: false,
     drainSeconds: DRAIN_SECONDS,
     shutdownTimeoutMs: config.values.SHUTDOWN_TIMEOUT_MS,
@@ -66,18 +67,13 @@ export function producer(scope: Construct, env: Environment): void {
     priority: PRIORITY.pipeline,
     secret: { secretProviderClass: `${PRODUCER}-api-keys`, path: KEYS_FOLDER },
   });
-  const port = (name: string, number: number): k8s.ServicePort => ({
-    name,
-    port: number,
-    targetPort: k8s.IntOrString.fromString(name),
-  });
   new k8s.KubeService(scope, 'Service', {
     metadata,
-    spec: { selector, ports: [{ ...port('http', 80), appProtocol: 'http' }] },
+    spec: { selector, ports: [{ ...servicePort('http', 80), appProtocol: 'http' }] },
   });
   new k8s.KubeService(scope, 'Admin', {
     metadata: { ...metadata, name: PRODUCER_ADMIN },
-    spec: { clusterIp: 'None', selector, ports: [port('admin', ADMIN_PORT)] },
+    spec: { clusterIp: 'None', selector, ports: [servicePort('admin', ADMIN_PORT)] },
   });
   autoscaler(scope, env);
   allow(scope, env, APP, {

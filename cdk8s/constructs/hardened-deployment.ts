@@ -30,8 +30,8 @@ export interface HardenedDeploymentProps {
   config: string;
   /** Left out where something scales: a number here would fight with it at each sync. */
   replicas?: number;
-  /** Port of the HTTP API, where there is one; the admin port is always there. */
-  httpPort?: number;
+  /** By name, besides the admin port, which is always there. */
+  ports?: Readonly<Record<string, number>>;
   /** Whether the pod calls the Kubernetes API. */
   apiToken: boolean;
   /** Time for load balancers to send elsewhere before the process is told to stop, in seconds; 0: none sends here. */
@@ -151,8 +151,10 @@ function container(props: HardenedDeploymentProps): k8s.Container {
     imagePullPolicy: 'IfNotPresent',
     ...(props.args === undefined ? {} : { args: props.args }),
     ports: [
-      ...(props.httpPort === undefined ? [] : [{ name: 'http', containerPort: props.httpPort }]),
-      { name: 'admin', containerPort: ADMIN_PORT },
+      ...Object.entries({ ...props.ports, admin: ADMIN_PORT }).map(([name, containerPort]) => ({
+        name,
+        containerPort,
+      })),
     ],
     envFrom: [{ configMapRef: { name: props.config } }],
     resources: {

@@ -5,8 +5,10 @@ import { type App, labelsOf } from './labels.ts';
 
 /** What exists in the cluster beside Weir, by the names that it usually has. */
 const MONITORING_NAMESPACE = 'monitoring';
+const KEDA_NAMESPACE = 'keda';
 export const ADMIN_PORT = 9090;
 export const HTTP_PORT = 8080;
+export const KEDA_PORT = 9095;
 
 /** Where no address of AWS's public services is, of which DynamoDB is one even through a gateway endpoint. */
 const NOT_PUBLIC = ['10.0.0.0/8', '100.64.0.0/10', '169.254.0.0/16', '172.16.0.0/12', '192.168.0.0/16'];
@@ -14,6 +16,11 @@ const NOT_PUBLIC = ['10.0.0.0/8', '100.64.0.0/10', '169.254.0.0/16', '172.16.0.0
 const PRIVATE = ['10.0.0.0/8', '100.64.0.0/10', '172.16.0.0/12', '192.168.0.0/16'];
 /** Where the EKS Pod Identity agent listens on each node. */
 const POD_IDENTITY_AGENT = '169.254.170.23/32';
+
+/** A port of a Service, to the pods' port of the same name. */
+export function servicePort(name: string, port: number): k8s.ServicePort {
+  return { name, port, targetPort: k8s.IntOrString.fromString(name) };
+}
 
 type Egress = k8s.NetworkPolicyEgressRule;
 type Ingress = k8s.NetworkPolicyIngressRule;
@@ -60,6 +67,9 @@ export const fromPods = (port: number, ...apps: App[]): Ingress => ({
   ports: tcp(port),
 });
 export const fromPrometheus: Ingress = { from: [podsOf(MONITORING_NAMESPACE)], ports: tcp(ADMIN_PORT) };
+
+/** Its operator asks for decisions, by gRPC or as JSON. */
+export const fromKeda: Ingress = { from: [podsOf(KEDA_NAMESPACE)], ports: tcp(KEDA_PORT, HTTP_PORT) };
 
 /** From load balancers, which have addresses of the VPC. */
 export function fromLoadBalancers(env: Environment): Ingress {

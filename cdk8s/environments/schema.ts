@@ -183,11 +183,8 @@ const schema = z
       ingress,
     }),
     controller: z.strictObject({ replicas: z.int().min(1).max(3) }),
-    console: z.strictObject({
-      replicas: z.int().min(0).max(5),
-      /** Host of its ingress, which stands behind authentication; none: reached by port-forward. */
-      host: host.optional(),
-    }),
+    /** It has no login and so no ingress: it is reached by `kubectl port-forward`. */
+    console: z.strictObject({ replicas: z.int().min(0).max(5) }),
     network: network.optional(),
     alarms,
     github: z.strictObject({

@@ -7,7 +7,7 @@ const run = promisify(execFile);
 const READY_TIMEOUT_MS = 20_000;
 
 /** The images, each built by `Dockerfile.<name>`. */
-export const IMAGES: readonly string[] = ['producer', 'consumer'];
+export const IMAGES: readonly string[] = ['producer', 'consumer', 'controller'];
 
 export async function docker(...args: string[]): Promise<string> {
   const { stdout } = await run('docker', args);
