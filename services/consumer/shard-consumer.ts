@@ -153,7 +153,8 @@ export class ShardConsumer {
         this.#meter.end();
       }
       this.#failures = 0;
-      this.#meter.done(slice.length, bytesOf(slice), last.arrivedAt);
+      const { puts, bytes } = sizeOf(slice);
+      this.#meter.done(slice.length, puts, bytes, last.arrivedAt);
       this.#done = { sequenceNumber: last.sequenceNumber, subSequenceNumber: last.subSequenceNumber ?? 0 };
       await this.#checkpointIfDue(processor, abort);
     }
@@ -225,8 +226,15 @@ export class ShardConsumer {
   }
 }
 
-function bytesOf(records: readonly StreamRecord[]): number {
+/** Bytes of user records, and Kinesis records that they came in: those of one aggregate stand together. */
+function sizeOf(records: readonly StreamRecord[]): { puts: number; bytes: number } {
   let bytes = 0;
-  for (const { data } of records) bytes += data.byteLength;
-  return bytes;
+  let puts = 0;
+  let before: string | undefined;
+  for (const { data, sequenceNumber } of records) {
+    bytes += data.byteLength;
+    if (sequenceNumber !== before) puts++;
+    before = sequenceNumber;
+  }
+  return { puts, bytes };
 }

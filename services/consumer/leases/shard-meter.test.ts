@@ -21,12 +21,13 @@ describe('ShardMeter', () => {
     meter.begin(EPOCH - 100);
     advance(500);
     meter.end();
-    meter.done(400, 80_000, EPOCH - 50);
+    meter.done(400, 20, 80_000, EPOCH - 50);
     advance(1_500);
     const lost = meter.read();
     expect(lost.report).toMatchObject({
       reportedAt: EPOCH + 2_000,
       recordsPerSecond: 200,
+      putsPerSecond: 10,
       bytesPerSecond: 40_000,
       busyShare: 0.25,
       lastArrivalAt: EPOCH - 50,

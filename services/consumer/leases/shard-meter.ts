@@ -11,6 +11,7 @@ export interface Reading {
 interface Totals {
   at: number;
   records: number;
+  puts: number;
   bytes: number;
   busyMs: number;
 }
@@ -23,6 +24,7 @@ export class ShardMeter {
   readonly #clock: Clock;
   readonly #staleAfterMs: number;
   #records = 0;
+  #puts = 0;
   #bytes = 0;
   #busyMs = 0;
   #busySince: number | undefined;
@@ -37,7 +39,7 @@ export class ShardMeter {
   constructor(clock: Clock, staleAfterMs: number) {
     this.#clock = clock;
     this.#staleAfterMs = staleAfterMs;
-    this.#reported = { at: clock.monotonic(), records: 0, bytes: 0, busyMs: 0 };
+    this.#reported = { at: clock.monotonic(), records: 0, puts: 0, bytes: 0, busyMs: 0 };
   }
 
   /** A read of the shard was answered. */
@@ -58,9 +60,15 @@ export class ShardMeter {
     this.#oldestInHand = undefined;
   }
 
-  /** Records are done with. @param lastArrivalAt of the last of them, ms since the epoch. */
-  done(records: number, bytes: number, lastArrivalAt: number): void {
+  /**
+   * Records are done with.
+   *
+   * @param puts Kinesis records that they came in.
+   * @param lastArrivalAt of the last of them, ms since the epoch.
+   */
+  done(records: number, puts: number, bytes: number, lastArrivalAt: number): void {
     this.#records += records;
+    this.#puts += puts;
     this.#bytes += bytes;
     this.#lastArrivalAt = lastArrivalAt;
   }
@@ -81,7 +89,7 @@ export class ShardMeter {
   read(): Reading {
     const at = this.#clock.monotonic();
     const busyMs = this.#busyMs + (this.#busySince === undefined ? 0 : at - this.#busySince);
-    const totals: Totals = { at, records: this.#records, bytes: this.#bytes, busyMs };
+    const totals: Totals = { at, records: this.#records, puts: this.#puts, bytes: this.#bytes, busyMs };
     const last = this.#reported;
     const elapsedMs = Math.max(1, at - last.at);
     const perSecond = (now: number, before: number) => round((now - before) / (elapsedMs / 1000));
@@ -92,6 +100,7 @@ export class ShardMeter {
         reportedAt: this.#clock.now(),
         millisBehindLatest: behind === undefined ? undefined : Math.round(behind),
         recordsPerSecond: perSecond(totals.records, last.records),
+        putsPerSecond: perSecond(totals.puts, last.puts),
         bytesPerSecond: perSecond(totals.bytes, last.bytes),
         busyShare: Math.min(1, round((busyMs - last.busyMs) / elapsedMs)),
         lastArrivalAt: this.#lastArrivalAt,

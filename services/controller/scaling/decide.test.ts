@@ -311,6 +311,21 @@ describe('shards', () => {
     expect(decision.shards.desired).toBe(8);
   });
 
+  it('counts an aggregate once, as the write limit of a shard does', () => {
+    const aggregated = (puts: number) => (shards: ShardObservation[]) =>
+      shards.map((s) => ({ ...s, arrival: { records: 5_000, puts, bytes: 500_000 } }));
+    const load = { replicas: 4, arrival: 20_000, busy: 0.6 };
+    const rich = { ...LEARNED, podRate: 9_000, normalPodRate: 9_000 };
+    expect(decideOn({ ...load, change: aggregated(50) }, rich).decision.shards).toMatchObject({
+      desired: 4,
+      step: undefined,
+    });
+    expect(decideOn({ ...load, change: aggregated(900) }, rich).decision.shards).toMatchObject({
+      desired: 5,
+      reason: 'WriteSaturated',
+    });
+  });
+
   it('goes up when one pod can not carry one shard, and not for a backlog', () => {
     const slow = { ...LEARNED, podRate: 200, normalPodRate: 200 };
     const { decision } = decideOn({ shards: 2, arrival: 400, replicas: 2, busy: 1 }, slow);

@@ -4,7 +4,7 @@ import { judgeTrial } from './effect.ts';
 import { settleLedger } from './ledger.ts';
 import { arrivalOf, truePodRate } from './load.ts';
 import { MAX_ENTRIES, type Memory } from './memory.ts';
-import type { Observation, ShardObservation, Throughput } from './observation.ts';
+import { type Observation, putsOf, type ShardObservation, type Throughput } from './observation.ts';
 import { learnRelative } from './relative.ts';
 import { decideReplicas } from './replicas.ts';
 import { decideShards } from './shards.ts';
@@ -109,8 +109,9 @@ function learn(memory: Memory, { at, target, stream }: Observation): Memory {
     const open = stream.shards.filter((shard) => shard.open);
     const rates = open.map((shard) => arrivalOf(shard, next));
     if (open.length > 0 && open.some((shard) => shard.arrival) && rates.every((rate) => rate !== undefined)) {
-      const sum = (of: keyof Throughput) => rates.reduce((total, rate) => total + (rate?.[of] ?? 0), 0);
-      const arrival = { records: sum('records'), bytes: sum('bytes') };
+      const sum = (of: (rate: Throughput) => number) =>
+        rates.reduce((total, rate) => total + (rate ? of(rate) : 0), 0);
+      const arrival = { records: sum((r) => r.records), puts: sum(putsOf), bytes: sum((r) => r.bytes) };
       next = { ...next, arrival };
     }
     const sample = truePodRate(stream.shards);

@@ -35,7 +35,7 @@ export function arrivalRate(
   const walked = dtSeconds - dLagSeconds;
   if (!(dtSeconds > 0) || walked < dtSeconds / 20) return undefined;
   const factor = dtSeconds / walked;
-  return { records: processed.records * factor, bytes: processed.bytes * factor };
+  return scaled(processed, factor);
 }
 
 /**
@@ -45,8 +45,15 @@ export function arrivalRate(
 export function arrivalOf(shard: ShardObservation, memory: Memory): Throughput | undefined {
   if (shard.arrival) return shard.arrival;
   if (!memory.arrival) return undefined;
-  const share = rangeShare(shard.hashKeyRange);
-  return { records: memory.arrival.records * share, bytes: memory.arrival.bytes * share };
+  return scaled(memory.arrival, rangeShare(shard.hashKeyRange));
+}
+
+function scaled({ records, puts, bytes }: Throughput, factor: number): Throughput {
+  return {
+    records: records * factor,
+    bytes: bytes * factor,
+    ...(puts === undefined ? {} : { puts: puts * factor }),
+  };
 }
 
 /**

@@ -53,7 +53,7 @@ export const memorySchema = z.object({
   growthSince: time.optional(),
   saturatedSince: time.optional(),
   /** Last known arrival of the whole stream a second. */
-  arrival: z.object({ records: rate, bytes: rate }).optional(),
+  arrival: z.object({ records: rate, puts: rate.optional(), bytes: rate }).optional(),
   /** The rates here are relative: see `StreamObservation.relative`. */
   relative: z.boolean().optional(),
   /** Relative rates only: fewer replicas than this were tried and were too few. */

@@ -1,7 +1,14 @@
 /** Records and bytes a second. */
 export interface Throughput {
+  /** User records: what a pod works on. */
   records: number;
+  /** Kinesis records, an aggregate being one: what a shard's write limit counts. Left out: as many as `records`. */
+  puts?: number | undefined;
   bytes: number;
+}
+
+export function putsOf({ puts, records }: Throughput): number {
+  return puts ?? records;
 }
 
 /** Ends of a shard's hash key range, decimal, both included. */

@@ -7,6 +7,8 @@ export interface OpenShard {
   range: HashKeyRange;
   /** What is written to it over what it takes, 0-1. */
   use: number;
+  /** User records that are written to it a second. */
+  records: number;
   /** Share of the hash key space. */
   share: number;
 }

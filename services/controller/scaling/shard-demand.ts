@@ -1,6 +1,6 @@
 import type { Context } from './context.ts';
 import type { Memory } from './memory.ts';
-import type { StreamObservation, Throughput } from './observation.ts';
+import { putsOf, type StreamObservation, type Throughput } from './observation.ts';
 import type { OpenShard } from './ranges.ts';
 
 /** A stream that is this full gets what it can take, not what is sent: at least twice as much is assumed. */
@@ -20,7 +20,7 @@ const LONG_FULL_MS = 150_000;
 export function useOf(arrival: Throughput | undefined, { settings }: Context): number {
   if (!arrival) return 0;
   return Math.max(
-    arrival.records / settings.shardRecordsPerSecond,
+    putsOf(arrival) / settings.shardRecordsPerSecond,
     arrival.bytes / settings.shardBytesPerSecond,
   );
 }
@@ -39,12 +39,13 @@ export function neededShards(
 ): number {
   const current = open.length;
   const openArrivals = arrivals.filter((_, i) => stream.shards[i]?.open);
-  const sum = (of: keyof Throughput) => openArrivals.reduce((total, arrival) => total + arrival[of], 0);
+  const sum = (of: (arrival: Throughput) => number) =>
+    openArrivals.reduce((total, arrival) => total + of(arrival), 0);
   // What was refused comes back: demand is what was taken and what was not.
   const demand = 1 / Math.max(0.1, 1 - (stream.throttledShare ?? 0));
   const fill = Math.max(
-    sum('records') / settings.shardRecordsPerSecond,
-    sum('bytes') / settings.shardBytesPerSecond,
+    sum(putsOf) / settings.shardRecordsPerSecond,
+    sum(({ bytes }) => bytes) / settings.shardBytesPerSecond,
   );
   const saturated = fillOf(open) >= SATURATED;
   const full = Math.ceil(current * (isFlushing(memory, at) ? 1.5 : 2));
@@ -57,7 +58,7 @@ export function neededShards(
       : exact;
   // What is normal: a sink that is slow for a while is no reason to change a stream.
   const { normalPodRate: podRate } = memory;
-  const pods = podRate ? sum('records') / spec.objective.utilization / podRate : 1;
+  const pods = podRate ? sum(({ records }) => records) / spec.objective.utilization / podRate : 1;
   const reads = pods <= current * (1 + POD_TOLERANCE) ? Math.min(Math.ceil(pods), current) : Math.ceil(pods);
   return Math.min(Math.max(writes, reads, 1, reshard.min), reshard.max);
 }

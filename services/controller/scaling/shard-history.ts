@@ -1,6 +1,6 @@
 import type { LeaseReport } from '../../shared/kcl/lease-row.ts';
 import { arrivalRate } from './load.ts';
-import type { Throughput } from './observation.ts';
+import { putsOf, type Throughput } from './observation.ts';
 
 /** How the work on a shard goes, by a report that is fresh. */
 interface Progress {
@@ -58,11 +58,11 @@ export class ShardHistory {
     this.#seen.set(shardId, { firstSeen: before?.firstSeen ?? now, report, reportSeenAt, owner, arrival });
     if (!report || owner === undefined || reportSeenAt === undefined) return undefined;
     if (monotonic - reportSeenAt > this.#timeoutMs) return undefined;
-    const { millisBehindLatest, recordsPerSecond, bytesPerSecond, busyShare } = report;
+    const { millisBehindLatest, busyShare } = report;
     return {
       lagSeconds: millisBehindLatest === undefined ? undefined : Math.max(0, millisBehindLatest) / 1000,
       arrival,
-      processed: { records: recordsPerSecond, bytes: bytesPerSecond },
+      processed: processedOf(report),
       busyShare: Math.min(1, Math.max(0, busyShare)),
     };
   }
@@ -78,7 +78,7 @@ export class ShardHistory {
 
   #arrival(before: Seen | undefined, report: LeaseReport, owner: string | undefined): Throughput | undefined {
     const lag = report.millisBehindLatest;
-    const processed = { records: report.recordsPerSecond, bytes: report.bytesPerSecond };
+    const processed = processedOf(report);
     const lagBefore = before?.report?.millisBehindLatest;
     let sample: Throughput | undefined;
     if (before?.report && before.owner === owner && lag !== undefined && lagBefore !== undefined) {
@@ -88,7 +88,19 @@ export class ShardHistory {
     if (!sample) return before?.arrival;
     const old = before?.arrival;
     if (!old || sample.records > old.records * JUMP) return sample;
-    const mix = (of: keyof Throughput) => old[of] + (sample[of] - old[of]) * SMOOTHING;
-    return { records: mix('records'), bytes: mix('bytes') };
+    const mix = (before: number, now: number) => before + (now - before) * SMOOTHING;
+    return {
+      records: mix(old.records, sample.records),
+      puts: mix(putsOf(old), putsOf(sample)),
+      bytes: mix(old.bytes, sample.bytes),
+    };
   }
+}
+
+function processedOf({ recordsPerSecond, putsPerSecond, bytesPerSecond }: LeaseReport): Throughput {
+  return {
+    records: recordsPerSecond,
+    bytes: bytesPerSecond,
+    ...(putsPerSecond === undefined ? {} : { puts: putsPerSecond }),
+  };
 }

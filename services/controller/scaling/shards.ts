@@ -51,6 +51,7 @@ export function decideShards(
             id: shard.shardId,
             range: shard.hashKeyRange,
             use: useOf(arrivals?.[i], context),
+            records: arrivals?.[i]?.records ?? 0,
             share: rangeShare(shard.hashKeyRange),
           },
         ]
@@ -193,7 +194,7 @@ function shrinkWish(
   const pair = coldestPair(open);
   if (!pair || pair.use > settings.writeUtilization / 2) return undefined;
   // One busy pod must be able to read what is merged.
-  const records = pair.use * settings.shardRecordsPerSecond;
+  const records = pair.left.records + pair.right.records;
   if (memory.podRate !== undefined && records / spec.objective.utilization > memory.podRate) return undefined;
   return {
     step: { kind: 'merge-shards', shardId: pair.left.id, adjacentShardId: pair.right.id },

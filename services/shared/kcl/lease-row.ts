@@ -44,6 +44,8 @@ export interface LeaseReport {
   millisBehindLatest: number | undefined;
   /** User records done with a second. */
   recordsPerSecond: number;
+  /** Kinesis records that they came in a second: an aggregate is one, as a shard's write limit counts. `undefined` in rows of an older consumer. */
+  putsPerSecond?: number | undefined;
   /** Bytes of their data a second. */
   bytesPerSecond: number;
   /** Share of the time in which records were being processed, 0-1; the rest is waiting for records. */
@@ -57,6 +59,7 @@ const REPORT_NUMBERS = {
   reportedAt: 'weirReportedAt',
   millisBehindLatest: 'weirMillisBehindLatest',
   recordsPerSecond: 'weirRecordsPerSecond',
+  putsPerSecond: 'weirPutsPerSecond',
   bytesPerSecond: 'weirBytesPerSecond',
   busyShare: 'weirBusyShare',
   lastArrivalAt: 'weirLastArrivalAt',
@@ -85,6 +88,7 @@ function reportOf(row: Row): LeaseReport | undefined {
     reportedAt,
     millisBehindLatest: number('millisBehindLatest'),
     recordsPerSecond: number('recordsPerSecond') ?? 0,
+    putsPerSecond: number('putsPerSecond'),
     bytesPerSecond: number('bytesPerSecond') ?? 0,
     busyShare: number('busyShare') ?? 0,
     lastArrivalAt: number('lastArrivalAt'),
