@@ -34,6 +34,8 @@ export interface LocalStack {
   kinesisEndpoint: string;
   dynamodbEndpoint: string;
   resources: Resources;
+  /** Environment that points a service, or `weir`, at the stack. */
+  env: Readonly<Record<string, string>>;
   /** Reads the tables; closed by `stop`. */
   dynamodb: DynamoDBClient;
   /** Settles when a part ends unasked; never otherwise. */
@@ -132,6 +134,12 @@ export async function startStack({ threshold, onStep }: StackOptions): Promise<L
       kinesisEndpoint,
       dynamodbEndpoint,
       resources,
+      env: {
+        ...env,
+        ...tables,
+        AWS_ACCESS_KEY_ID: EMULATOR_CREDENTIALS.accessKeyId,
+        AWS_SECRET_ACCESS_KEY: EMULATOR_CREDENTIALS.secretAccessKey,
+      },
       dynamodb,
       crashed,
       async stop() {

@@ -1,4 +1,5 @@
 /** `npm run demo`: the whole flow on this machine, on real data, checked at the end. */
+import { announceDemo } from '../../services/cli/demo-file.ts';
 import { type Crash, type LocalStack, startStack } from '../stack.ts';
 import { DatasetError, type DemoEvent, loadFile, loadFlights } from './dataset.ts';
 import { type DemoOptions, parseOptions } from './options.ts';
@@ -29,14 +30,17 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 const events = load(options);
 const threshold = options.threshold ?? (options.input === undefined ? FLIGHTS_THRESHOLD : OWN_DATA_THRESHOLD);
 let stack: LocalStack | undefined;
+let takeBack = () => {};
 try {
   stack = await startStack({ threshold, onStep: (step) => out.write(`  ${step}\n`) });
+  takeBack = announceDemo({ pid: process.pid, env: stack.env, producerUrl: stack.producerUrl });
   exitCode = await Promise.race([demo(stack), stack.crashed.then(reportCrash)]);
 } catch (error) {
   out.write(`\n  ${error instanceof Error ? error.message : String(error)}\n`);
   exitCode = 1;
 } finally {
   interrupted.abort();
+  takeBack();
   await stack?.stop();
 }
 process.exit(exitCode);

@@ -22,7 +22,13 @@ Examples:
 
 /** The demo's command line. `--help` and a bad option end the process (0, 2). */
 export function parseOptions(argv: readonly string[]): DemoOptions {
-  const program = new Command('demo')
+  const program = demoCommand('demo').exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
+  return program.parse(argv, { from: 'user' }).opts<DemoOptions>();
+}
+
+/** The demo's options: of `npm run demo` and of `weir demo`. */
+export function demoCommand(name: string): Command {
+  return new Command(name)
     .description('Runs Weir on this machine, on emulators, and replays real events through it.')
     .option(
       '--exit',
@@ -45,9 +51,7 @@ export function parseOptions(argv: readonly string[]): DemoOptions {
     )
     .option('--rate <events/s>', 'events a second (default: as fast as they are answered)', positive)
     .option('--events <count>', 'replay the first so many events', wholePositive)
-    .addHelpText('after', EXAMPLES)
-    .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
-  return program.parse(argv, { from: 'user' }).opts<DemoOptions>();
+    .addHelpText('after', EXAMPLES);
 }
 
 function positive(value: string): number {

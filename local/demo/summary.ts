@@ -63,6 +63,11 @@ export function renderHints(stack: LocalStack): string {
     `    curl -sS ${stack.producerUrl}/send -H 'content-type: application/json' \\`,
     `      -d '{"source":"sensor-1","amount":1500,"timestamp":"${new Date().toISOString()}"}'`,
     '',
+    '  Look around from another terminal:',
+    '',
+    '    npx weir tail --demo',
+    '    npx weir lag --demo --watch',
+    '',
     '  Ctrl-C stops everything; all data are in memory and go with it.',
     '',
   ].join('\n');

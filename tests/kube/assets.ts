@@ -39,6 +39,13 @@ const ACTIONLINT: GoModule = {
   package: 'github.com/rhysd/actionlint/cmd/actionlint',
 };
 
+const PROMETHEUS: GoModule = {
+  folder: 'prometheus',
+  versionOf: 'github.com/prometheus/prometheus',
+  ldflags: (version) => `-X github.com/prometheus/common/version.Version=${version}`,
+  package: 'github.com/prometheus/prometheus/cmd/promtool',
+};
+
 /** What `npm run kube:assets` can build, by the program's name. */
 export const TOOLS: Readonly<Record<string, GoModule>> = {
   etcd: KUBERNETES,
@@ -50,6 +57,7 @@ export const TOOLS: Readonly<Record<string, GoModule>> = {
   argocd: ARGOCD,
   miniredis: ARGOCD,
   actionlint: ACTIONLINT,
+  promtool: PROMETHEUS,
 };
 
 /** What the tests need, and what is built when nothing is named. */
@@ -61,6 +69,7 @@ export const TEST_TOOLS = [
   'actionlint',
   'argocd',
   'miniredis',
+  'promtool',
 ] as const;
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));

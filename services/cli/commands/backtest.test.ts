@@ -126,6 +126,6 @@ describe('weir backtest', () => {
       'timestamp,value,source\n2026-03-01,1,boiler\n',
     );
     expect(stderr).toBe('weir: there are labels of boilr, but no such series\n');
-    expect(code).toBe(1);
+    expect(code).toBe(2);
   });
 });

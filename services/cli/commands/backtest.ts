@@ -2,7 +2,6 @@ import { createReadStream } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { stdin } from 'node:process';
-import { SingleBar } from 'cli-progress';
 import { Command, Option } from 'commander';
 import { loadDetector, parseDetectorParameters } from '../../detectors/registry.ts';
 import { InputError } from '../backtest/errors.ts';
@@ -12,6 +11,8 @@ import { type Labels, parseLabels, windowsOf } from '../backtest/labels.ts';
 import { readNabFolder } from '../backtest/nab-folder.ts';
 import { type ReadOptions, readSeries } from '../backtest/read-series.ts';
 import { type DetectorRuns, toReport, toText } from '../backtest/report.ts';
+import { printJson } from '../output.ts';
+import { Progress } from '../progress.ts';
 
 interface Options extends ReadOptions {
   detector: string[];
@@ -39,7 +40,15 @@ export const backtest = new Command('backtest')
   )
   .option('--nab <folder>', 'a folder laid out as the Numenta Anomaly Benchmark, instead of files')
   .option('--html <file>', 'also write plots as one page that needs no network')
-  .option('--json', 'print JSON')
+  .option('--json', 'print one JSON object for programs')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  weir backtest readings.csv --detector adaptive
+  weir backtest readings.csv --labels labels.json --html report.html
+  weir backtest --nab ./NAB --json`,
+  )
   .action(async (files: string[], options: Options) => {
     const parameters = parseDetectorParameters(options.params);
     if (!parameters) throw new InputError('--params: expected a JSON object of objects');
@@ -68,9 +77,8 @@ export const backtest = new Command('backtest')
         throw new InputError(`--html: ${error.message}`, error);
       });
     }
-    process.stdout.write(
-      options.json ? `${JSON.stringify(toReport(all))}\n` : toText(all, options.nab !== undefined),
-    );
+    if (options.json) return printJson(toReport(all));
+    process.stdout.write(toText(all, options.nab !== undefined));
   });
 
 async function read(files: readonly string[], options: Options): Promise<LabelledSeries[]> {
@@ -123,35 +131,4 @@ function attach(series: readonly LabelledSeries[], labels: Labels): LabelledSeri
     const own = labels.get('') ?? labels.get(one.name);
     return own ? { ...one, windows: windowsOf(one, own) } : one;
   });
-}
-
-/** A bar on the standard error of a terminal, once the work has lasted a second. */
-class Progress {
-  readonly #bar: SingleBar;
-  readonly #startedAt = performance.now();
-  readonly #total: number;
-  #done = 0;
-  #shown = false;
-
-  constructor(what: string, total: number) {
-    this.#bar = new SingleBar({
-      format: `${what} {bar} {percentage}%`,
-      stream: process.stderr,
-      clearOnComplete: true,
-    });
-    this.#total = total;
-  }
-
-  add(amount: number): void {
-    this.#done += amount;
-    if (!process.stderr.isTTY) return;
-    if (!this.#shown && performance.now() - this.#startedAt > 1_000) {
-      this.#bar.start(this.#total, this.#done);
-      this.#shown = true;
-    } else if (this.#shown) this.#bar.update(this.#done);
-  }
-
-  stop(): void {
-    if (this.#shown) this.#bar.stop();
-  }
 }

@@ -28,7 +28,7 @@ describe('weir cost', () => {
     [['--anomaly-share', '1.5'], /expected a number from 0 to 1/],
   ])('refuses %j', async (args, message) => {
     await expect(weir(...args)).rejects.toMatchObject({
-      code: 1,
+      code: 2,
       stdout: '',
       stderr: expect.stringMatching(message),
     });

@@ -1,7 +1,8 @@
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { PRICES } from '../../shared/prices.ts';
 import { ASSUMPTIONS, type Estimate, estimate, type Workload } from '../cost/estimate.ts';
-import { formatTable } from '../output.ts';
+import { quantity } from '../options.ts';
+import { formatTable, printJson } from '../output.ts';
 
 /** The monthly bill that the design which Weir re-creates names for "typical workloads". */
 const ORIGINAL_USD = { least: 50, most: 200 } as const;
@@ -9,15 +10,6 @@ const ORIGINAL_USD = { least: 50, most: 200 } as const;
 interface CostOptions extends Workload {
   json?: boolean;
 }
-
-const quantity =
-  (least: number, most: number) =>
-  (text: string): number => {
-    const n = Number(text);
-    if (text.trim() === '' || !Number.isFinite(n) || n < least || n > most)
-      throw new InvalidArgumentError(`expected a number from ${least} to ${most}`);
-    return n;
-  };
 
 /** `weir cost`: what a workload costs a month, line by line. */
 export const cost = new Command('cost')
@@ -48,11 +40,11 @@ Examples:
   )
   .action(({ json, ...workload }: CostOptions) => {
     const result = estimate(workload);
-    process.stdout.write(
-      json
-        ? `${JSON.stringify({ prices: { region: PRICES.region, date: PRICES.date }, workload, assumptions: ASSUMPTIONS, estimate: result })}\n`
-        : report(workload, result),
-    );
+    if (json) {
+      const prices = { region: PRICES.region, date: PRICES.date };
+      return printJson({ prices, workload, assumptions: ASSUMPTIONS, estimate: result });
+    }
+    process.stdout.write(report(workload, result));
   });
 
 function report(workload: Workload, { lines, usd, eventsPerMonth }: Estimate): string {

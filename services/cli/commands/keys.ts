@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { createApiKey } from '../../producer/auth/api-keys.ts';
+import { printJson } from '../output.ts';
 
 interface CreateOptions {
   client: string;
@@ -21,6 +22,13 @@ keys
   )
   .option('--expires <time>', 'ISO 8601 time from which on it is refused')
   .option('--json', 'print {"key", "entry"} for programs')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  weir keys create --client checkout --sources 'shop-*'
+  weir keys create --client meters --sources meter-1 meter-2 --expires 2027-01-01 --json`,
+  )
   .action(({ client, sources, expires, json }: CreateOptions, command: Command) => {
     let made: ReturnType<typeof createApiKey>;
     try {
@@ -29,9 +37,8 @@ keys
       return command.error(`error: ${(error as Error).message}`, { exitCode: 2 });
     }
     const { key, entry } = made;
+    if (json) return printJson({ key, entry });
     process.stdout.write(
-      json
-        ? `${JSON.stringify({ key, entry })}\n`
-        : `Key, shown this once, for the client:\n\n${key}\n\nEntry for "keys" in AUTH_KEYS_FILE:\n\n${JSON.stringify(entry, null, 2)}\n`,
+      `Key, shown this once, for the client:\n\n${key}\n\nEntry for "keys" in AUTH_KEYS_FILE:\n\n${JSON.stringify(entry, null, 2)}\n`,
     );
   });

@@ -57,7 +57,7 @@ describe('weir simulate', () => {
       stderr: expect.stringContaining('none.csv'),
     });
     await expect(weir('--utilization', '1.5')).rejects.toMatchObject({
-      code: 1,
+      code: 2,
       stderr: expect.stringContaining('at most 1'),
     });
   });

@@ -10,7 +10,7 @@ import { DEFAULT_WORLD, type Outcome, type World } from '../../controller/scalin
 import { TRACES, type Trace } from '../../controller/scaling/simulator/trace.ts';
 import type { ScalingSpec } from '../../controller/scaling/spec.ts';
 import { PRICES } from '../../shared/prices.ts';
-import { formatTable } from '../output.ts';
+import { formatTable, printJson } from '../output.ts';
 import { readTrace } from '../simulate/csv.ts';
 import { page } from '../simulate/page.ts';
 
@@ -58,14 +58,21 @@ export const simulate = new Command('simulate')
   .option('--decisions', 'print what Weir did in each trace, in its own sentences')
   .option('--html <file>', 'write a page with plots')
   .option('--json', 'print one JSON object for programs')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  weir simulate
+  weir simulate --trace step spike --decisions
+  weir simulate --csv load.csv --pod-rate 500 --html simulation.html`,
+  )
   .action((options: Options, command: Command) => {
     const traces = chosenTraces(options, command);
     const { spec, world } = settingsOf(options);
     const comparisons = traces.map((trace) => compare(trace, spec, world));
     if (options.html) writeFileSync(options.html, page(comparisons, spec));
-    process.stdout.write(
-      options.json ? `${JSON.stringify(jsonOf(comparisons, spec, world))}\n` : textOf(comparisons, options),
-    );
+    if (options.json) return printJson(jsonOf(comparisons, spec, world));
+    process.stdout.write(textOf(comparisons, options));
   });
 
 function chosenTraces({ trace: names, csv }: Options, command: Command): readonly Trace[] {

@@ -116,6 +116,27 @@ export class DeadLetterQueue {
   }
 
   /**
+   * What `redrive` would find, without doing anything: why the record would fail again by today's code, as far as its
+   * bytes tell.
+   *
+   * @throws WeirError as `read`.
+   */
+  async wouldFail(id: string): Promise<{ reason: string; message: string } | undefined> {
+    const { head, data } = await this.read(id);
+    return failureOf(recordOf(head, data), head.stream);
+  }
+
+  /**
+   * Removes a dead letter for good.
+   *
+   * @throws WeirError as `read`; or what DynamoDB answers.
+   */
+  async purge(id: string): Promise<void> {
+    const { head } = await this.read(id);
+    await this.#remove(head);
+  }
+
+  /**
    * Puts a dead letter's record on its stream again, under its partition key, and removes the letter once Kinesis has
    * stored it. From there on it goes the way of every record: in the order of its source as of now, into the tables or
    * back into the dead letters.
@@ -129,18 +150,9 @@ export class DeadLetterQueue {
   async redrive(id: string, options: { force?: boolean } = {}): Promise<Redriven> {
     const { kinesis } = this.#deps;
     const { head, data } = await this.read(id);
-    const { subSequenceNumber, ...place } = head;
-    const record: StreamRecord = {
-      ...place,
-      ...(subSequenceNumber === undefined ? {} : { subSequenceNumber }),
-      data,
-    };
-    try {
-      decode(record, head.stream);
-    } catch (error) {
-      if (!(error instanceof InvalidEventError)) throw error;
-      if (!options.force) return { kind: 'kept', reason: error.code, message: error.message };
-    }
+    const record = recordOf(head, data);
+    const failure = failureOf(record, head.stream);
+    if (failure && !options.force) return { kind: 'kept', ...failure };
     const answer = await kinesis.send(
       new PutRecordCommand({
         StreamName: head.stream,
@@ -170,6 +182,20 @@ export class DeadLetterQueue {
       if (left.length > 0) await clock.sleep(RETRY_MS);
       requests = [...left, ...requests.slice(MAX_DELETES_PER_CALL)];
     }
+  }
+}
+
+function recordOf({ subSequenceNumber, ...place }: DeadLetterHead, data: Buffer): StreamRecord {
+  return { ...place, ...(subSequenceNumber === undefined ? {} : { subSequenceNumber }), data };
+}
+
+function failureOf(record: StreamRecord, stream: string): { reason: string; message: string } | undefined {
+  try {
+    decode(record, stream);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof InvalidEventError)) throw error;
+    return { reason: error.code, message: error.message };
   }
 }
 

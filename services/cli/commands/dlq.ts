@@ -1,0 +1,198 @@
+import { appendFile } from 'node:fs/promises';
+import { Command } from 'commander';
+import type { z } from 'zod';
+import { type DeadLetterHead, DeadLetterQueue } from '../../consumer/dead-letters/dead-letter-queue.ts';
+import { systemClock as clock } from '../../shared/clock.ts';
+import { InputError } from '../backtest/errors.ts';
+import { EXIT } from '../exit-codes.ts';
+import { formatTable, plain, printJson } from '../output.ts';
+import type { dlqRedriveSchema } from '../schemas.ts';
+import { addTargetOptions, type TargetOptions, withTarget } from '../target.ts';
+
+interface Chosen extends TargetOptions {
+  reason?: string;
+  all?: boolean;
+  json?: boolean;
+}
+type Redrive = z.output<typeof dlqRedriveSchema>;
+
+/** `weir dlq`: dead letters, to be looked at, put through again, or given up. */
+export const dlq = new Command('dlq').description(
+  'Dead letters: records that could not be processed, with their bytes and the reason.',
+);
+
+const queueOf = (options: TargetOptions, work: (queue: DeadLetterQueue, table: string) => Promise<void>) =>
+  withTarget(options, ({ dynamodb, kinesis, deadLetterTable: table }) =>
+    work(new DeadLetterQueue({ dynamodb, kinesis, table, clock }), table),
+  );
+
+const subcommand = (name: string, description: string) =>
+  addTargetOptions(dlq.command(name).description(description), ['deadLetters'], false).option(
+    '--json',
+    'print one object for programs',
+  );
+
+subcommand('list', 'Lists dead letters, oldest first.')
+  .option('--reason <code>', 'only with this reason')
+  .addHelpText('after', '\nExamples:\n  weir dlq list --demo\n  weir dlq list --reason event-invalid --json')
+  .action((options: Chosen) =>
+    queueOf(options, async (queue, table) => {
+      const letters = await listed(queue, options.reason);
+      if (options.json) return printJson({ table, letters: letters.map(jsonOf) });
+      const rows = letters.map(({ id, failedAt, reason, sizeBytes, message }) => [
+        plain(failedAt),
+        plain(reason),
+        String(sizeBytes),
+        plain(id),
+        plain(message).slice(0, 60),
+      ]);
+      process.stdout.write(
+        `${table}: ${letters.length} dead letters\n${formatTable(['failed at', 'reason', 'bytes', 'id', 'message'], rows)}`,
+      );
+    }),
+  );
+
+subcommand('show', 'Shows one dead letter with its record.')
+  .argument('<id>', 'as dlq list has it')
+  .addHelpText(
+    'after',
+    '\nExamples:\n  weir dlq show anomaly-stream/shardId-000000000000/495...8450\n  weir dlq show <id> --json',
+  )
+  .action((id: string, options: Chosen) =>
+    queueOf(options, async (queue) => {
+      const { head, data } = await queue.read(id);
+      const text = data.toString('utf8');
+      const isText = Buffer.from(text).equals(data);
+      const shown = {
+        ...jsonOf(head),
+        encoding: isText ? ('utf8' as const) : ('base64' as const),
+        data: isText ? text : data.toString('base64'),
+      };
+      if (options.json) return printJson(shown);
+      const lines = Object.entries(shown).map(([name, value]) => `${name.padEnd(18)}${plain(String(value))}`);
+      process.stdout.write(`${lines.join('\n')}\n`);
+    }),
+  );
+
+subcommand(
+  'redrive',
+  'Puts dead letters on their stream again. Without --yes it only says what would happen.',
+)
+  .argument('[id...]', 'as dlq list has them')
+  .option('--reason <code>', 'all with this reason')
+  .option('--all', 'all there are')
+  .option('--force', 'also those that would fail again by what their bytes tell')
+  .option('--yes', 'do it')
+  .addHelpText(
+    'after',
+    `
+A record keeps the identity it had, so one that is redriven twice counts once. It is scored in the order of its
+source as of now. Exit code 3: some are kept, since they would fail again.
+
+Examples:
+  weir dlq redrive --reason processing-failed
+  weir dlq redrive --reason processing-failed --yes`,
+  )
+  .action((ids: string[], options: Chosen & { force?: boolean; yes?: boolean }) =>
+    queueOf(options, async (queue, table) => {
+      const result: Redrive = { table, dryRun: !options.yes, letters: [] };
+      for (const id of await chosen(queue, ids, options)) {
+        const one = await (options.yes ? redrive(queue, id, options) : preview(queue, id, options));
+        result.letters.push(one);
+        if (!options.json) process.stdout.write(`${one.outcome}  ${plain(id)}  ${plain(one.reason ?? '')}\n`);
+      }
+      const kept = result.letters.filter(({ outcome }) => outcome === 'kept').length;
+      if (kept > 0) process.exitCode = EXIT.unwell.code;
+      if (options.json) return printJson(result);
+      const done = result.letters.length - kept;
+      process.stdout.write(
+        options.yes
+          ? `${done} redriven, ${kept} kept\n`
+          : `Nothing was done: ${done} would be redriven, ${kept} kept. With --yes it is done.\n`,
+      );
+    }),
+  );
+
+async function preview(
+  queue: DeadLetterQueue,
+  id: string,
+  { force }: { force?: boolean },
+): Promise<Redrive['letters'][number]> {
+  const failure = await queue.wouldFail(id);
+  if (!failure || force) return { id, outcome: 'would-be-redriven', reason: null, sequenceNumber: null };
+  return { id, outcome: 'kept', reason: `${failure.reason}: ${failure.message}`, sequenceNumber: null };
+}
+
+async function redrive(
+  queue: DeadLetterQueue,
+  id: string,
+  { force }: { force?: boolean },
+): Promise<Redrive['letters'][number]> {
+  const redriven = await queue.redrive(id, { force: force === true });
+  if (redriven.kind === 'kept')
+    return { id, outcome: 'kept', reason: `${redriven.reason}: ${redriven.message}`, sequenceNumber: null };
+  return { id, outcome: 'redriven', reason: null, sequenceNumber: redriven.sequenceNumber };
+}
+
+subcommand('purge', 'Removes dead letters for good. Without --yes it only says what would happen.')
+  .argument('[id...]', 'as dlq list has them')
+  .option('--reason <code>', 'all with this reason')
+  .option('--all', 'all there are')
+  .option('--save <file>', 'append each with its bytes to this file first, one JSON object a line')
+  .option('--yes', 'do it')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  weir dlq purge --reason event-invalid
+  weir dlq purge --reason event-invalid --save given-up.ndjson --yes`,
+  )
+  .action((ids: string[], options: Chosen & { save?: string; yes?: boolean }) =>
+    queueOf(options, async (queue, table) => {
+      const letters = await chosen(queue, ids, options);
+      if (options.yes) {
+        for (const id of letters) {
+          if (options.save !== undefined) await save(queue, id, options.save);
+          await queue.purge(id);
+        }
+      }
+      const saved = options.yes ? (options.save ?? null) : null;
+      if (options.json) return printJson({ table, dryRun: !options.yes, saved, letters });
+      process.stdout.write(
+        options.yes
+          ? `${letters.length} purged\n`
+          : `${letters.map((id) => `${plain(id)}\n`).join('')}Nothing was done: ${letters.length} would be purged. With --yes they are gone for good.\n`,
+      );
+    }),
+  );
+
+async function save(queue: DeadLetterQueue, id: string, file: string): Promise<void> {
+  const { head, data } = await queue.read(id);
+  const line = JSON.stringify({ ...jsonOf(head), encoding: 'base64', data: data.toString('base64') });
+  await appendFile(file, `${line}\n`, { mode: 0o600 });
+}
+
+async function listed(queue: DeadLetterQueue, reason: string | undefined): Promise<DeadLetterHead[]> {
+  const letters: DeadLetterHead[] = [];
+  for await (const letter of queue.list(reason)) letters.push(letter);
+  return letters.sort((a, b) => (a.failedAt < b.failedAt ? -1 : 1));
+}
+
+/** The dead letters that a command is about, oldest first. They must be named, so that nothing happens by a slip. */
+async function chosen(queue: DeadLetterQueue, ids: readonly string[], options: Chosen): Promise<string[]> {
+  const ways = [ids.length > 0, options.reason !== undefined, options.all === true];
+  if (ways.filter(Boolean).length !== 1) {
+    throw new InputError('say which dead letters: their ids, or --reason <code>, or --all');
+  }
+  if (ids.length > 0) return [...ids];
+  return (await listed(queue, options.reason)).map(({ id }) => id);
+}
+
+function jsonOf({ chunks: _, ...head }: DeadLetterHead) {
+  return {
+    ...head,
+    subSequenceNumber: head.subSequenceNumber ?? null,
+    errorCode: head.errorCode ?? null,
+    arrivedAt: new Date(head.arrivedAt).toISOString(),
+  };
+}
