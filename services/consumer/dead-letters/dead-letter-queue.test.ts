@@ -1,8 +1,9 @@
+import { GetRecordsCommand, GetShardIteratorCommand } from '@aws-sdk/client-kinesis';
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
 import { systemClock as clock } from '../../shared/clock.ts';
 import { idFromPosition } from '../../shared/ids.ts';
 import { TestStack } from '../../testkit/stack.ts';
-import { testPipeline, WHOLE_RANGE } from '../pipeline/fixtures.ts';
+import { chainDetector, streamRecord, testPipeline, WHOLE_RANGE } from '../pipeline/fixtures.ts';
 import { DeadLetterQueue } from './dead-letter-queue.ts';
 
 let stack: TestStack;
@@ -21,6 +22,20 @@ async function letters() {
   const found = [];
   for await (const head of queue.list()) found.push(head);
   return found;
+}
+
+/** What the stream holds. */
+async function onStream(): Promise<string[]> {
+  const { kinesis, resources } = stack;
+  const { ShardIterator } = await kinesis.send(
+    new GetShardIteratorCommand({
+      StreamName: resources.stream,
+      ShardId: 'shardId-000000000000',
+      ShardIteratorType: 'TRIM_HORIZON',
+    }),
+  );
+  const { Records = [] } = await kinesis.send(new GetRecordsCommand({ ShardIterator }));
+  return Records.map(({ Data }) => Buffer.from(Data ?? []).toString());
 }
 
 const event = (amount: number, more = {}) => JSON.stringify({ source: 's', amount, ...more });
@@ -91,6 +106,64 @@ describe('a redrive', () => {
     await vi.waitFor(async () => expect(await stack.countRecords()).toBe(1), 10_000);
     expect((await stack.records())[0]?.id).toBe(idFromPosition(stack.resources.stream, '4711', 3));
   });
+
+  it.each(['all', 'anomalies'] as const)(
+    'is no retry of the record it was, and counts once when it is made twice: STORE=%s',
+    async (store) => {
+      const { dynamodb, resources } = stack;
+      const { signal } = new AbortController();
+      const worker = (broken: boolean, from: number, events: readonly string[]) => {
+        const chain = chainDetector();
+        const { pipeline, close } = testPipeline(dynamodb, resources, {
+          store,
+          champion: {
+            ...chain,
+            score: (state, scorable) => {
+              if (broken && scorable.amount === 5) throw new TypeError('a bug');
+              return { ...chain.score(state as never, scorable), isAnomaly: true };
+            },
+          },
+        });
+        const processor = pipeline.open({ hashKeyRange: WHOLE_RANGE });
+        const records = events.map((data, n) => ({
+          ...streamRecord(from + n, 's', 0),
+          data: Buffer.from(data),
+        }));
+        return processor
+          .process(records, signal, () => {})
+          .then(() => processor.flush(signal, () => {}))
+          .finally(() => {
+            processor.close();
+            close();
+          });
+      };
+      await worker(true, 0, [event(4, { request_id: 'a' }), event(5, { request_id: 'b' })]);
+      const [letter] = await stack.deadLetters();
+      const id = String(letter?.id);
+      const others = { dynamodb, kinesis: stack.kinesis, table: resources.deadLetterTable, clock };
+      await Promise.all([queue.redrive(id), new DeadLetterQueue(others).redrive(id)]);
+      const redriven = await onStream();
+      expect(redriven).toHaveLength(2);
+      // The bug is mended; the two copies come in one slice or in two.
+      await worker(false, 2, redriven.slice(0, 1));
+      await worker(false, 3, [...redriven.slice(1), event(6, { request_id: 'c' })]);
+
+      const replayed = chainDetector();
+      const state = replayed.initial();
+      const expected = [4, 5, 6].map(
+        (amount) => replayed.score(state, { source: 's', amount, timestamp: 0 }).score,
+      );
+      const items = (await stack.records()).sort((a, b) => Number(a.amount) - Number(b.amount));
+      expect(items.map(({ id, anomaly_score }) => [id, anomaly_score])).toEqual([
+        ['a', expected[0]],
+        ['b', expected[1]],
+        ['c', expected[2]],
+      ]);
+      expect(await stack.deadLetters()).toEqual([]);
+      const [row] = await stack.states();
+      if (store === 'anomalies') expect(row?.rollup).toMatchObject({ count: 3, sum: 15 });
+    },
+  );
 
   it('keeps what would fail again, unless it is forced', async () => {
     const id = await spoil('{"source":"s"}', undefined, {

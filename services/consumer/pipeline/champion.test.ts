@@ -1,5 +1,7 @@
+import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
-import type { BatchDetector, Detector, Verdict } from '../../detectors/detector.ts';
+import type { BatchDetector, Detector, ScorableEvent } from '../../detectors/detector.ts';
+import type { Clock } from '../../shared/clock.ts';
 import { TestStack } from '../../testkit/stack.ts';
 import type { StreamRecord } from '../record.ts';
 import type { ShardProcessor } from '../shard-processor.ts';
@@ -36,6 +38,24 @@ function worker(options: PipelineOptions) {
   return { processor, metric };
 }
 
+/** The chain in batches, with what `then` adds once all events are in their states. */
+function inBatches(
+  name: string,
+  then: (events: readonly ScorableEvent[]) => unknown = () => {},
+): BatchDetector {
+  const { score, ...keeper } = chainDetector(name);
+  return {
+    ...keeper,
+    encode: (state) => keeper.encode(state as never),
+    async scoreBatch(batch) {
+      const verdicts = batch.map(({ state, event }) => score(state as never, event));
+      await then(batch.map(({ event }) => event));
+      return verdicts;
+    },
+  };
+}
+
+const noWaits: Clock = { now: () => Date.now(), monotonic: () => 0, sleep: () => setImmediate() };
 const { signal } = new AbortController();
 const feed = (processor: ShardProcessor, records: readonly StreamRecord[]) =>
   processor.process(records, signal, () => {});
@@ -116,20 +136,10 @@ describe('champion and challengers', () => {
   });
 
   it('takes a champion and challengers that score in batches, and waits for none that does not answer', async () => {
-    const { score, ...keeper } = chainDetector();
-    const inBatches = (name: string, answers = true): BatchDetector =>
-      ({
-        ...keeper,
-        name,
-        scoreBatch: async (batch: { state: never; event: never }[]) => {
-          const verdicts: Verdict[] = batch.map(({ state, event }) => score(state, event));
-          return answers ? verdicts : new Promise(() => {});
-        },
-      }) as BatchDetector;
     const { processor, metric } = worker({
       champion: inBatches('batches'),
-      challengers: [inBatches('twin'), inBatches('silent', false)],
-      clock: { now: () => Date.now(), monotonic: () => 0, sleep: async () => {} },
+      challengers: [inBatches('twin'), inBatches('silent', () => new Promise(() => {}))],
+      clock: noWaits,
     });
     await feed(processor, records.slice(0, 100));
     await feed(processor, records.slice(100));
@@ -143,6 +153,55 @@ describe('champion and challengers', () => {
     expect(await metric('weir_consumer_challenger_cut_offs_total', 'detector="silent",reason="threw"')).toBe(
       1,
     );
+  });
+
+  it('gives up the one record of a batch that a champion fails on, and scores the others as if it had not come', async () => {
+    let calls = 0;
+    const { processor, metric } = worker({
+      champion: inBatches('chain', (events) => {
+        calls++;
+        if (events.some(({ amount }) => amount === 30 || amount === 37)) throw new Error('poison');
+      }),
+      clock: noWaits,
+    });
+    await feed(processor, records.slice(0, 100));
+    await feed(processor, records.slice(100));
+    await flush(processor);
+    const { verdicts } = replay(records.filter((_, n) => n !== 30 && n !== 37));
+    const items = await stack.records();
+    expect(items).toHaveLength(198);
+    for (const { id, anomaly_score } of items) expect(anomaly_score).toBe(verdicts.get(String(id))?.score);
+    const letters = await stack.deadLetters();
+    expect(letters.map(({ sequence_number }) => sequence_number).sort()).toEqual(['1030', '1037']);
+    expect(letters[0]).toMatchObject({ reason: 'processing-failed', message: 'Error: poison' });
+    expect(
+      await metric('weir_consumer_verdicts_total', 'detector="chain",role="champion",verdict="normal"'),
+    ).toBe(Array.from(verdicts.values()).filter(({ isAnomaly }) => !isAnomaly).length);
+    expect(calls).toBeLessThan(40);
+  });
+
+  it('gives up a record that comes alone after five attempts, and none to a champion that fails on everything', async () => {
+    const everything = worker({
+      champion: inBatches('chain', () => {
+        throw new Error('no memory');
+      }),
+      clock: noWaits,
+    });
+    await expect(feed(everything.processor, records.slice(0, 50))).rejects.toThrow('no memory');
+    expect(await stack.deadLetters()).toEqual([]);
+    expect(await stack.countRecords()).toBe(0);
+
+    let calls = 0;
+    const { processor } = worker({
+      champion: inBatches('chain', ([event]) => {
+        calls++;
+        if (event?.amount === 1) throw new Error('poison');
+      }),
+      clock: noWaits,
+    });
+    await feed(processor, records.slice(1, 2));
+    expect(calls).toBe(5 + 1); // and a probe
+    expect(await stack.deadLetters()).toHaveLength(1);
   });
 
   it('begins beside the states of a version that it can not read, and takes over those that it can', async () => {

@@ -17,6 +17,7 @@ import { stateKey } from '../sinks/rollup-item.ts';
 import { ByteBudget } from '../state/state-cache.ts';
 import { StateStore } from '../state/state-store.ts';
 import { Challengers } from './challengers.ts';
+import { Champion } from './champion.ts';
 import { Pipeline } from './pipeline.ts';
 import type { AnyDetector } from './scoring.ts';
 
@@ -91,7 +92,7 @@ export function assemblePipeline(
   const pipeline = new Pipeline({
     ...context,
     stream: config.STREAM_NAME,
-    champion,
+    champion: new Champion({ ...context, detector: champion }),
     challengers: new Challengers({
       ...context,
       detectors: challengers,

@@ -9,13 +9,14 @@ import type { StateLayout } from '../state/source-state.ts';
 import { type ByteBudget, StateCache } from '../state/state-cache.ts';
 import type { StateStore } from '../state/state-store.ts';
 import type { Challengers } from './challengers.ts';
+import type { Champion } from './champion.ts';
 import type { AnyDetector } from './scoring.ts';
 import { ShardPipeline } from './shard-pipeline.ts';
 
 export interface PipelineDeps {
   stream: string;
   /** Decides. */
-  champion: AnyDetector;
+  champion: Champion;
   challengers: Challengers;
   layout: StateLayout;
   /** `all`: an item for each record. `anomalies`: an item for each anomaly, the others count in rollups only. */

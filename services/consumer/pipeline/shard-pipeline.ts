@@ -11,7 +11,7 @@ import { type HashKeyRange, seriesOf } from '../state/series.ts';
 import type { StateCache } from '../state/state-cache.ts';
 import { type DecodedRecord, decode } from './decode.ts';
 import type { PipelineDeps } from './pipeline.ts';
-import { inBatch, type Scoring, scoringOf } from './scoring.ts';
+import { type Scoring, scoringOf } from './scoring.ts';
 
 /** Series names that are remembered; then they are worked out again. Bounds memory, ~10 MB at the longest names. */
 const MAX_SERIES_NAMES = 10_000;
@@ -19,7 +19,7 @@ const MAX_SERIES_NAMES = 10_000;
 /** What a slice came to, before anything is written. */
 interface Results {
   /** By `id`: what BatchWriteItem is given may hold each key once. */
-  items: Map<string, { item: WireItem; decoded: DecodedRecord }>;
+  items: Map<string, { item: WireItem; scoring: Scoring }>;
   rollups: WireItem[];
   rejected: DeadLetter[];
   /** Records that are counted in a rollup and have no item. */
@@ -66,7 +66,7 @@ export class ShardPipeline implements ShardProcessor {
     const admitted = this.#states
       ? await this.#admit(decoded, this.#states, signal, progress)
       : decoded.map((record) => scoringOf(record, undefined));
-    await this.#score(admitted, rejected);
+    await this.#score(admitted, rejected, signal, progress);
     await this.#deps.challengers.score(admitted);
     const results = this.#results(admitted, rejected, processedAt);
 
@@ -80,8 +80,8 @@ export class ShardPipeline implements ShardProcessor {
     metrics.records.inc({ outcome: 'rolled_up' }, results.rolledUp);
     metrics.records.inc({ outcome: 'dead_letter' }, rejected.length);
     this.#report(rejected);
-    for (const { decoded } of results.items.values()) {
-      const { ingestedAt } = decoded.event;
+    for (const { scoring } of results.items.values()) {
+      const { ingestedAt } = scoring.decoded.event;
       if (ingestedAt !== undefined)
         metrics.endToEndSeconds.observe(Math.max(0, storedAt - ingestedAt) / 1000);
     }
@@ -140,37 +140,33 @@ export class ShardPipeline implements ShardProcessor {
     return series;
   }
 
-  /** The champion's verdicts. A record that it fails on becomes a dead letter: the same again would fail again. */
-  async #score(slice: readonly Scoring[], rejected: DeadLetter[]): Promise<void> {
+  /** The champion's verdicts. A record that it fails on becomes a dead letter. */
+  async #score(
+    slice: readonly Scoring[],
+    rejected: DeadLetter[],
+    signal: AbortSignal,
+    progress: () => void,
+  ): Promise<void> {
     const { champion, clock, metrics } = this.#deps;
     const startedAt = clock.monotonic();
-    let anomalies = 0;
-    let normal = 0;
-    // A batch that fails has no one record at fault: the shard starts over from its checkpoint.
-    const verdicts = 'scoreBatch' in champion ? await inBatch(champion, 0, slice) : undefined;
-    for (const [n, scoring] of slice.entries()) {
-      try {
-        scoring.verdict =
-          'scoreBatch' in champion
-            ? verdicts?.[n]
-            : champion.score(scoring.state?.detectorStates[0], scoring.event);
-        if (!scoring.verdict) throw new Error('the champion gave no verdict');
-        if (scoring.verdict.isAnomaly) anomalies++;
-        else normal++;
-      } catch (error) {
-        rejected.push(this.#reject(scoring.decoded.record, error));
-      }
+    const failed = await champion.score(slice, signal, progress);
+    for (const { scoring, error } of failed) {
+      forget(scoring);
+      rejected.push(this.#reject(scoring.decoded.record, error));
     }
+    let anomalies = 0;
+    for (const { verdict } of slice) if (verdict?.isAnomaly) anomalies++;
     const labels = { detector: champion.name, role: 'champion' };
     metrics.detectorSeconds.inc(labels, (clock.monotonic() - startedAt) / 1000);
     metrics.verdicts.inc({ ...labels, verdict: 'anomaly' }, anomalies);
-    metrics.verdicts.inc({ ...labels, verdict: 'normal' }, normal);
+    metrics.verdicts.inc({ ...labels, verdict: 'normal' }, slice.length - failed.length - anomalies);
   }
 
   #results(slice: readonly Scoring[], rejected: DeadLetter[], processedAt: string): Results {
     const all = this.#deps.store === 'all';
     const results: Results = { items: new Map(), rollups: [], rejected, rolledUp: 0 };
-    for (const { decoded, state, verdict } of slice) {
+    for (const scoring of slice) {
+      const { decoded, state, verdict } = scoring;
       if (!verdict) continue;
       if (this.#deps.layout.rollups && state) {
         const before: Rollup | undefined = state.rollup;
@@ -183,7 +179,7 @@ export class ShardPipeline implements ShardProcessor {
         // Without a window the same id may come twice: the later copy wins, as it would in two calls.
         results.items.set(decoded.id, {
           item: toItem(decoded, verdict, processedAt, this.#deps.itemDays),
-          decoded,
+          scoring,
         });
       } else results.rolledUp++;
     }
@@ -207,13 +203,14 @@ export class ShardPipeline implements ShardProcessor {
     for (const { key, error } of refused) {
       const found = items.get(key);
       items.delete(key);
-      if (found)
-        rejected.push({
-          record: found.decoded.record,
-          reason: 'item-refused',
-          errorCode: errorCode(error),
-          message: error.message,
-        });
+      if (!found) continue;
+      forget(found.scoring);
+      rejected.push({
+        record: found.scoring.decoded.record,
+        reason: 'item-refused',
+        errorCode: errorCode(error),
+        message: error.message,
+      });
     }
     if (refusedRollups[0]) throw refusedRollups[0].error;
   }
@@ -244,4 +241,9 @@ export class ShardPipeline implements ShardProcessor {
     const { shardId, sequenceNumber } = first.record;
     log.warn({ shardId, firstSequenceNumber: sequenceNumber, reasons }, 'records became dead letters');
   }
+}
+
+/** A dead letter doesn't count, so its id is free again: a redrive must not pass for a producer's retry. */
+function forget({ state, decoded }: Scoring): void {
+  state?.window?.forget(decoded.id);
 }
