@@ -125,7 +125,8 @@ function applications(scope: Construct, environments: readonly Environment[]): v
               'PruneLast=true',
             ],
             // On a new cluster apps wait for the platform's namespace and definitions.
-            retry: { limit: 10, backoff: { duration: '5s', factor: 2, maxDuration: '3m' } },
+            // refresh: a newer commit, a revert for one, ends the tries of the older.
+            retry: { limit: 10, refresh: true, backoff: { duration: '5s', factor: 2, maxDuration: '3m' } },
           },
         },
       },

@@ -1,5 +1,5 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,18 +14,24 @@ import { launch, type ManagedProcess } from '../../services/testkit/processes.ts
 import { findTool } from './assets.ts';
 
 const RUN_PROGRAM = fileURLToPath(new URL('run-program.ts', import.meta.url));
-const NEEDED = ['etcd', 'kube-apiserver'] as const;
 const READY_TIMEOUT_MS = 60_000;
 
-const missing = NEEDED.filter((name) => findTool(name) === undefined);
-if (missing.length > 0) {
-  const text = `${missing.join(' and ')} missing: run "npm run kube:assets" (needs Go), or set KUBEBUILDER_ASSETS`;
-  if (process.env.REQUIRE_KUBE === '1') throw new Error(text);
-  process.stderr.write(`tests against a real API server are left out; ${text}\n`);
+/**
+ * As `describe`; left out, with a word on standard error, on a machine that lacks one of the programs (`npm run kube:assets`).
+ * With REQUIRE_KUBE=1 that is an error.
+ */
+export function describeWithTools(what: string, ...names: string[]) {
+  const missing = names.filter((name) => findTool(name) === undefined);
+  if (missing.length > 0) {
+    const text = `${missing.join(' and ')} missing: run "npm run kube:assets" (needs Go), or set KUBEBUILDER_ASSETS`;
+    if (process.env.REQUIRE_KUBE === '1') throw new Error(text);
+    process.stderr.write(`tests ${what} are left out; ${text}\n`);
+  }
+  return describe.skipIf(missing.length > 0);
 }
 
-/** As `describe`; left out, with a word on standard error, on a machine without etcd and kube-apiserver. With REQUIRE_KUBE=1 that is an error. */
-export const describeWithCluster = describe.skipIf(missing.length > 0);
+/** Tests against a real API server. */
+export const describeWithCluster = describeWithTools('against a real API server', 'etcd', 'kube-apiserver');
 
 /** A user of the test cluster: what a ServiceAccount is elsewhere. Without bindings it may do nothing. */
 export interface ClusterUser {
@@ -96,7 +102,7 @@ export class Cluster {
 
   /** A kubeconfig file's text. */
   kubeConfigText(user = this.admin, server = this.url): string {
-    const ca = readFileSync(join(this.#folder, 'certs', 'apiserver.crt')).toString('base64');
+    const ca = Buffer.from(this.ca).toString('base64');
     return JSON.stringify({
       apiVersion: 'v1',
       kind: 'Config',
@@ -105,6 +111,18 @@ export class Cluster {
       clusters: [{ name: 'test', cluster: { server, 'certificate-authority-data': ca } }],
       users: [{ name: user.name, user: { token: user.token } }],
     });
+  }
+
+  /** Its certificate authority, in PEM. */
+  get ca(): string {
+    return readFileSync(join(this.#folder, 'certs', 'apiserver.crt'), 'utf8');
+  }
+
+  /** A folder for who works with the cluster; it goes with the cluster. */
+  subfolder(name: string): string {
+    const folder = join(this.#folder, name);
+    mkdirSync(folder, { recursive: true });
+    return folder;
   }
 
   /** Writes a kubeconfig file into the cluster's own folder, which goes with it. @returns its path. */
@@ -138,7 +156,7 @@ export class Cluster {
   /** Starts the API server and waits until it is ready. */
   async startServer(): Promise<void> {
     const file = (name: string) => join(this.#folder, name);
-    this.#server = await this.#run('kube-apiserver', [
+    this.#server = await startTool('kube-apiserver', this.#folder, [
       `--etcd-servers=unix://${file('client:1')}`,
       `--cert-dir=${file('certs')}`,
       '--bind-address=127.0.0.1',
@@ -186,7 +204,7 @@ export class Cluster {
       }),
     );
     // Sockets in the folder instead of ports: nobody else can take them, and nobody else can reach them.
-    this.#etcd = await this.#run('etcd', [
+    this.#etcd = await startTool('etcd', this.#folder, [
       '--name=test',
       '--data-dir=etcd',
       '--unsafe-no-fsync',
@@ -197,18 +215,6 @@ export class Cluster {
       '--initial-cluster=test=unix://peer:1',
       '--log-level=error',
     ]);
-  }
-
-  async #run(name: (typeof NEEDED)[number], args: readonly string[]): Promise<ManagedProcess> {
-    const program = findTool(name);
-    if (program === undefined) throw new Error(`${name} is missing: npm run kube:assets`);
-    const { process: started } = await launch({
-      name,
-      args: [RUN_PROGRAM, this.#folder, program, ...args],
-      env: {},
-      ready: (line) => line === 'spawned' || undefined,
-    });
-    return started;
   }
 
   async #ready(): Promise<void> {
@@ -240,7 +246,29 @@ export class Cluster {
   }
 }
 
-async function freePort(): Promise<number> {
+/**
+ * Starts a program that `npm run kube:assets` builds, with a folder as its working directory; it ends with the test run.
+ *
+ * @param env its environment besides PATH.
+ */
+export async function startTool(
+  name: string,
+  folder: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<ManagedProcess> {
+  const program = findTool(name);
+  if (program === undefined) throw new Error(`${name} is missing: npm run kube:assets`);
+  const { process: started } = await launch({
+    name,
+    args: [RUN_PROGRAM, folder, program, ...args],
+    env,
+    ready: (line) => line === 'spawned' || undefined,
+  });
+  return started;
+}
+
+export async function freePort(): Promise<number> {
   const server = createServer();
   return await new Promise((resolve, reject) => {
     server.once('error', reject);

@@ -1,0 +1,275 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it, onTestFailed } from 'vitest';
+import { environments } from '../../cdk8s/environments/environments.ts';
+import type { KubeClient, KubeObject, Resource } from '../../services/controller/runtime/api/client.ts';
+import { waitFor } from '../../services/testkit/wait-for.ts';
+import { Cluster, describeWithTools } from '../kube/cluster.ts';
+import { SCALERS } from '../kube/scalers.ts';
+import { DEPLOYMENTS } from '../kube/scenario.ts';
+import { ARGOCD_USER, ArgoCd } from './argocd.ts';
+import { Repository } from './repository.ts';
+import { Surroundings } from './surroundings.ts';
+
+const FIRST_SYNC_MS = 180_000;
+const CORE: Resource = { group: '', version: 'v1', plural: 'services', namespaced: true };
+const BUDGETS: Resource = {
+  group: 'policy',
+  version: 'v1',
+  plural: 'poddisruptionbudgets',
+  namespaced: true,
+};
+const MONITORS: Resource = {
+  group: 'monitoring.coreos.com',
+  version: 'v1',
+  plural: 'podmonitors',
+  namespaced: true,
+};
+/** Kinds of other people's operators, whose schemas are not what is tried here. */
+const FOREIGN_KINDS = [
+  { group: 'monitoring.coreos.com', version: 'v1', kind: 'PodMonitor', plural: 'podmonitors' },
+  {
+    group: 'secrets-store.csi.x-k8s.io',
+    version: 'v1',
+    kind: 'SecretProviderClass',
+    plural: 'secretproviderclasses',
+  },
+];
+
+interface Deployment extends KubeObject {
+  spec: { replicas?: number; template: { spec: { containers: { image: string }[] } } };
+}
+
+const dev = environments.find(({ name }) => name === 'dev')!;
+const namespace = dev.namespace;
+const app = (name: string) => `weir-dev-${name}`;
+
+// One drill: each test goes on from where the one before it ended.
+describeWithTools(
+  'with a real Argo CD',
+  ...['etcd', 'kube-apiserver', 'kube-controller-manager', 'argocd', 'miniredis'],
+)('Argo CD with charts/', () => {
+  let cluster: Cluster;
+  let client: KubeClient;
+  let surroundings: Surroundings;
+  let argocd: ArgoCd;
+  let repository: Repository;
+
+  const deployment = (name: string) =>
+    client.get<Deployment>(DEPLOYMENTS, { namespace, name: `weir-${name}` });
+  const exists = async (resource: Resource, name: string) =>
+    await client.get(resource, { namespace, name }).then(
+      () => true,
+      () => false,
+    );
+  const scale = (name: string, replicas: number) =>
+    client.patch(
+      DEPLOYMENTS,
+      { namespace, name: `weir-${name}` },
+      'merge',
+      { spec: { replicas } },
+      { subresource: 'scale' },
+    );
+
+  beforeAll(async () => {
+    cluster = await Cluster.start(ARGOCD_USER);
+    client = cluster.client();
+    for (const { group, version, kind, plural } of FOREIGN_KINDS)
+      await installKind(client, group, version, kind, plural);
+    repository = new Repository(join(cluster.subfolder('git'), 'weir'), 'charts');
+    surroundings = await Surroundings.start(cluster);
+    argocd = await ArgoCd.start(cluster, dev.cluster, repository.read('charts/argocd/configmap-cm.yaml'));
+    await argocd.install(
+      repository.read('charts/argocd/appproject.yaml'),
+      repository.read('charts/argocd/applicationset.yaml'),
+    );
+  }, 120_000);
+
+  afterAll(async () => {
+    await argocd?.stop();
+    await surroundings?.stop();
+    await cluster?.stop();
+  }, 60_000);
+
+  it('makes an Application of each folder, for the environment whose cluster is registered', async () => {
+    onTestFailed(() => void process.stderr.write(argocd.lastLines()));
+    const folders = repository.list('charts/dev');
+    const made = await waitFor(async () => {
+      const found = await argocd.applications();
+      return found.length >= folders.length ? found : undefined;
+    }, 60_000);
+    expect(made.map(({ metadata }) => metadata.name).sort()).toEqual(folders.map(app));
+    for (const { spec } of made) expect(spec.destination).toEqual({ name: dev.cluster, namespace });
+  });
+
+  it(
+    'syncs all of them',
+    async () => {
+      onTestFailed(() => void process.stderr.write(argocd.lastLines()));
+      for (const folder of repository.list('charts/dev')) {
+        const { status } = await argocd.synced(app(folder), undefined, FIRST_SYNC_MS);
+        expect(status?.conditions?.filter(({ type }) => type.endsWith('Error')) ?? []).toEqual([]);
+      }
+    },
+    FIRST_SYNC_MS + 60_000,
+  );
+
+  it('applied the objects of an app in their waves', () => {
+    const order = appliedKinds(cluster, namespace);
+    const first = (resource: string, name: string) => order.indexOf(`${resource}/${name}`);
+    const last = (resource: string, name: string) => order.lastIndexOf(`${resource}/${name}`);
+    expect(first('serviceaccounts', 'weir-consumer')).toBeGreaterThanOrEqual(0);
+    for (const [earlier, later] of [
+      [first('serviceaccounts', 'weir-consumer'), first('deployments', 'weir-consumer')],
+      [last('deployments', 'weir-consumer'), first('streamscalers', 'weir-consumer')],
+      [first('networkpolicies', 'weir-producer'), first('deployments', 'weir-producer')],
+      [last('ingresses', 'weir-producer'), first('horizontalpodautoscalers', 'weir-producer')],
+    ] as const)
+      expect(earlier).toBeLessThan(later);
+  });
+
+  it('says of a StreamScaler what the controller says, by the health check in Lua', async () => {
+    const at = { namespace, name: 'weir-consumer' };
+    const says = async (status: string, message: string) => {
+      await argocd.see(app('consumer'), (application) => {
+        const health = application.status?.resources?.find(({ kind }) => kind === 'StreamScaler')?.health;
+        return health?.status === status;
+      });
+      const { status: all } = await argocd.application(app('consumer'));
+      expect(all?.health?.status, message).toBe(status);
+    };
+    await says('Progressing', 'before the controller looked at it');
+    const { metadata } = await client.get<KubeObject>(SCALERS, at);
+    const report = (observedGeneration: number, ready: string) =>
+      client.patch(
+        SCALERS,
+        at,
+        'merge',
+        {
+          status: {
+            observedGeneration,
+            conditions: [
+              {
+                type: 'Ready',
+                status: ready,
+                reason: 'Test',
+                message: 'as the test says',
+                lastTransitionTime: new Date().toISOString(),
+              },
+            ],
+          },
+        },
+        { subresource: 'status' },
+      );
+    const generation = metadata.generation ?? 0;
+    await report(generation, 'False');
+    await says('Degraded', 'not ready');
+    await report(generation, 'True');
+    await says('Healthy', 'ready');
+    await report(generation - 1, 'True');
+    await says('Progressing', 'ready with an older spec');
+    await report(generation, 'True');
+    await says('Healthy', 'ready again');
+  });
+
+  it('leaves the replicas that a scaler set alone at a sync of a new commit', async () => {
+    await scale('consumer', 3);
+    repository.edit('charts/dev/consumer/deployment.yaml', (text) =>
+      text.replace('progressDeadlineSeconds: 300', 'progressDeadlineSeconds: 301'),
+    );
+    const revision = repository.commit('A longer deadline');
+    await argocd.refresh(app('consumer'));
+    await argocd.synced(app('consumer'), revision);
+    const { spec } = await deployment('consumer');
+    expect(spec).toMatchObject({ replicas: 3, progressDeadlineSeconds: 301 });
+  });
+
+  it('takes back what somebody changed by hand', async () => {
+    const at = { namespace, name: 'weir-producer' };
+    const service = () => client.get<{ spec: { ports: { port: number }[] } }>(CORE, at);
+    const before = (await service()).spec.ports[0]?.port;
+    await client.patch(CORE, at, 'json', [{ op: 'replace', path: '/spec/ports/0/port', value: 8081 }]);
+    await waitFor(async () => (await service()).spec.ports[0]?.port === before, 60_000);
+  });
+
+  it('deletes what a commit removes', async () => {
+    expect(await exists(BUDGETS, 'weir-producer')).toBe(true);
+    repository.remove('charts/dev/producer/poddisruptionbudget.yaml');
+    const revision = repository.commit('No disruption budget');
+    await argocd.refresh(app('producer'));
+    await argocd.synced(app('producer'), revision);
+    await waitFor(async () => !(await exists(BUDGETS, 'weir-producer')));
+  });
+
+  it('keeps what runs when a render is empty', async () => {
+    repository.remove('charts/dev/monitoring/podmonitor.yaml');
+    // git keeps no empty folder.
+    repository.write('charts/dev/monitoring/notes.txt', 'nothing to apply');
+    repository.commit('An empty render');
+    await argocd.refresh(app('monitoring'));
+    await argocd.see(app('monitoring'), ({ status }) =>
+      (status?.conditions ?? []).some(({ type }) => type.endsWith('Error')),
+    );
+    expect(await exists(MONITORS, 'weir')).toBe(true);
+    const reverted = repository.revert();
+    await argocd.refresh(app('monitoring'));
+    await argocd.synced(app('monitoring'), reverted);
+  });
+
+  it('does not let a bad commit in, and a git revert mends it', async () => {
+    const before = await deployment('producer');
+    repository.edit('charts/dev/producer/deployment.yaml', (text) =>
+      text.replace(/(image: \S+?)@sha256:[0-9a-f]{64}/, '$1:latest'),
+    );
+    repository.commit('An image by its tag');
+    await argocd.refresh(app('producer'));
+    const failed = await argocd.see(app('producer'), ({ status }) =>
+      /must be Weir's own, by digest/.test(status?.operationState?.message ?? ''),
+    );
+    expect(failed.status?.sync?.status).toBe('OutOfSync');
+    expect((await deployment('producer')).spec.template).toEqual(before.spec.template);
+
+    const reverted = repository.revert();
+    await argocd.refresh(app('producer'));
+    // The sync that fails is still being tried again, with growing pauses; it must go on with the newer commit.
+    await argocd.synced(app('producer'), reverted, 90_000);
+    expect((await deployment('producer')).spec.template).toEqual(before.spec.template);
+  }, 120_000);
+});
+
+/** What Argo CD applied in the namespace, `resource/name`, in order; what it only tried is left out. */
+function appliedKinds(cluster: Cluster, inNamespace: string): string[] {
+  return cluster
+    .audit()
+    .filter(({ user, verb, requestURI, objectRef, responseStatus }) => {
+      const applied =
+        user.username === ARGOCD_USER && verb === 'patch' && (responseStatus?.code ?? 500) < 300;
+      return applied && objectRef?.namespace === inNamespace && !requestURI.includes('dryRun');
+    })
+    .map(({ objectRef }) => `${objectRef?.resource}/${objectRef?.name}`);
+}
+
+/** A kind whose objects may hold anything. */
+async function installKind(client: KubeClient, group: string, version: string, kind: string, plural: string) {
+  const crds = {
+    group: 'apiextensions.k8s.io',
+    version: 'v1',
+    plural: 'customresourcedefinitions',
+    namespaced: false,
+  };
+  await client.create(crds, undefined, {
+    metadata: { name: `${plural}.${group}` },
+    spec: {
+      group,
+      scope: 'Namespaced',
+      names: { kind, plural, singular: kind.toLowerCase() },
+      versions: [
+        {
+          name: version,
+          served: true,
+          storage: true,
+          schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
+        },
+      ],
+    },
+  });
+}
