@@ -11,21 +11,15 @@ import {
   parameterPrefix,
   tableNames,
 } from '../cdk8s/environments/names.ts';
+import { commandsOf } from '../tests/commands-of.ts';
 import { plan } from './cli.ts';
 
 const run = promisify(execFile);
 const GUIDE = 'docs/guides/deploy-infrastructure.md';
-const PAGES = [GUIDE, ...globSync('docs/runbooks/*.md')];
+/** The table that the guide on recovery makes. */
+const RESTORED = 'anomaly-stream-records-restored';
+const PAGES = globSync('docs/{guides,runbooks,how-to}/*.md');
 
-/** Commands of a page: lines of its `sh` blocks, joined where they go on, and code spans that are whole commands. */
-function commandsOf(page: string): string[] {
-  const text = readFileSync(page, 'utf8');
-  const blocks = [...text.matchAll(/^ *```sh\n(.*?)^ *```/gms)].map(([, block = '']) => block);
-  const spans = [...text.matchAll(/`((?:npm run|npx|aws|kubectl) [^`]+)`/g)].map(([, span = '']) => span);
-  return [...blocks.flatMap((block) => block.replaceAll(/\\\n\s*/g, '').split('\n')), ...spans]
-    .map((line) => line.trim())
-    .filter((line) => line !== '');
-}
 const commands = PAGES.flatMap((page) => commandsOf(page).map((command) => [command, page] as const));
 const starting = (prefix: string) => commands.filter(([command]) => command.startsWith(prefix));
 
@@ -40,7 +34,9 @@ describe('commands in the guide and the runbooks', () => {
 
   it.each(starting('npx weir'))('%s (%s)', async (command) => {
     const [name = '', ...rest] = command.split(/\s+/).slice(2);
-    const subcommand = rest[0]?.startsWith('-') === false ? [rest[0]] : [];
+    // A command of `keys`, not a file.
+    const [first = ''] = rest;
+    const subcommand = /^[a-z]+$/.test(first) ? [first] : [];
     const { stdout } = await run(process.execPath, ['services/cli/main.ts', name, ...subcommand, '--help']);
     expect(stdout).toContain(`Usage: weir ${[name, ...subcommand].join(' ')}`);
     for (const option of rest.filter((word) => word.startsWith('--'))) expect(stdout).toContain(option);
@@ -51,7 +47,7 @@ describe('commands in the guide and the runbooks', () => {
       consumerGroups(env).flatMap((group) => Object.values(tableNames(group))),
     );
     const known: [RegExp, readonly string[]][] = [
-      [/(?:--table-name |TableName,Value=)([\w.-]+)/g, tables],
+      [/(?:--table-name |--source-table-name |TableName,Value=)([\w.-]+)/g, [...tables, RESTORED]],
       [/(?:--stream-name |StreamName,Value=)([\w.-]+)/g, environments.map((env) => env.stream.name)],
       [/(?:--function-name |\/aws\/lambda\/)(\w[\w-]+)/g, [LAMBDA_FUNCTION]],
       [/--secret-id (\S+)/g, environments.map(apiKeysSecretName)],
