@@ -316,6 +316,9 @@ describe('HardenedDeployment', () => {
       return Testing.synth(chart);
     };
     expect(render('Renamed')).toEqual(render('Deployment'));
+    expect(render('x')[0].spec.template.spec.containers[0].lifecycle).toEqual({
+      preStop: { sleep: { seconds: 15 } },
+    });
     // Sleep before the signal, the service's own time, and a margin.
     expect(render('x')[0].spec.template.spec.terminationGracePeriodSeconds).toBe(15 + 25 + 5);
   });

@@ -1,4 +1,4 @@
-import { ApiObject, JsonPatch } from 'cdk8s';
+import { ApiObject } from 'cdk8s';
 import { k8s } from 'cdk8s-plus-27';
 import { Construct } from 'constructs';
 import { type App, labelsOf } from './labels.ts';
@@ -55,7 +55,7 @@ export class HardenedDeployment extends Construct {
     super(scope, id);
     const labels = labelsOf(props.app);
     const metadata = { name: `weir-${props.app}`, namespace: props.namespace };
-    const deployment = new k8s.KubeDeployment(this, 'Deployment', {
+    const manifest = k8s.KubeDeployment.manifest({
       metadata,
       spec: {
         ...(props.replicas === undefined ? {} : { replicas: props.replicas }),
@@ -74,12 +74,13 @@ export class HardenedDeployment extends Construct {
       },
     });
     if (props.drainSeconds > 0) {
-      // Kubernetes sleeps by itself since 1.30, which the types of 1.27 don't know; no shell, no `sleep` in the image.
-      const lifecycle = { preStop: { sleep: { seconds: props.drainSeconds } } };
-      ApiObject.of(deployment).addJsonPatch(
-        JsonPatch.add('/spec/template/spec/containers/0/lifecycle', lifecycle),
-      );
+      // Kubernetes sleeps by itself since 1.30: no shell, no `sleep` in the image. The types of 1.27 drop what they
+      // don't know, so it comes after them.
+      manifest.spec.template.spec.containers[0].lifecycle = {
+        preStop: { sleep: { seconds: props.drainSeconds } },
+      };
     }
+    new ApiObject(this, 'Deployment', manifest);
     new k8s.KubePodDisruptionBudget(this, 'PodDisruptionBudget', {
       metadata,
       spec: {

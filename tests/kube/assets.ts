@@ -1,7 +1,9 @@
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+
+const HERE = fileURLToPath(new URL('.', import.meta.url));
 
 /** A Go module of this folder that builds programs of another project, of one version. */
 interface GoModule {
@@ -46,6 +48,8 @@ const PROMETHEUS: GoModule = {
   package: 'github.com/prometheus/prometheus/cmd/promtool',
 };
 
+const LUA: GoModule = { folder: 'lua', versionOf: 'github.com/yuin/gopher-lua', ldflags: () => '' };
+
 /** What `npm run kube:assets` can build, by the program's name. */
 export const TOOLS: Readonly<Record<string, GoModule>> = {
   etcd: KUBERNETES,
@@ -58,6 +62,7 @@ export const TOOLS: Readonly<Record<string, GoModule>> = {
   miniredis: ARGOCD,
   actionlint: ACTIONLINT,
   promtool: PROMETHEUS,
+  'lua-health': LUA,
 };
 
 /** What the tests need, and what is built when nothing is named. */
@@ -67,12 +72,11 @@ export const TEST_TOOLS = [
   'kubectl',
   'kube-controller-manager',
   'actionlint',
+  'lua-health',
   'argocd',
   'miniredis',
   'promtool',
 ] as const;
-
-const HERE = fileURLToPath(new URL('.', import.meta.url));
 
 /** The folder of a tool's Go module. */
 export function moduleFolder(tool: GoModule): string {
@@ -99,8 +103,53 @@ export function moduleVersion(tool: GoModule): string {
 
 /** Where a tool is, or would be built to: `$XDG_CACHE_HOME/weir/kube/<version>`, never in the tree. */
 export function cacheFolder(tool: GoModule): string {
-  const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
-  return join(cache, 'weir', tool.folder === 'kubernetes' ? 'kube' : tool.folder, moduleVersion(tool));
+  return join(cacheRoot(), tool.folder === 'kubernetes' ? 'kube' : tool.folder, moduleVersion(tool));
+}
+
+function cacheRoot(): string {
+  return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'weir');
+}
+
+/** Definitions of other projects' kinds, which the rendered manifests use, as their Go modules hold them. */
+interface CrdSource {
+  readonly module: string;
+  readonly version: string;
+  /** In the module. */
+  readonly files: readonly string[];
+}
+
+export const CRD_SOURCES: readonly CrdSource[] = [
+  {
+    module: 'github.com/argoproj/argo-cd/v3',
+    version: moduleVersion(ARGOCD),
+    files: ['manifests/crds/appproject-crd.yaml', 'manifests/crds/applicationset-crd.yaml'],
+  },
+  {
+    module: 'github.com/prometheus-operator/prometheus-operator',
+    version: 'v0.85.0',
+    files: ['example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml'],
+  },
+  {
+    module: 'sigs.k8s.io/gateway-api',
+    version: 'v1.4.0',
+    files: ['config/crd/standard/gateway.networking.k8s.io_httproutes.yaml'],
+  },
+  {
+    module: 'sigs.k8s.io/secrets-store-csi-driver',
+    version: 'v1.4.8',
+    files: ['config/crd/bases/secrets-store.csi.x-k8s.io_secretproviderclasses.yaml'],
+  },
+];
+
+/** Where a definition is, or would be brought to. */
+export function crdFile({ module, version }: CrdSource, file: string): string {
+  return join(cacheRoot(), 'crds', `${module.replaceAll('/', '-')}@${version}`, basename(file));
+}
+
+/** The definitions, by path; those that `npm run kube:assets` has not brought yet are `missing`. */
+export function findCrds(): { files: string[]; missing: string[] } {
+  const files = CRD_SOURCES.flatMap((source) => source.files.map((file) => crdFile(source, file)));
+  return { files, missing: files.filter((file) => !existsSync(file)) };
 }
 
 /** The path of a tool's program: in `KUBEBUILDER_ASSETS` when it is set and has it, else in the cache; undefined when it is in neither. */
