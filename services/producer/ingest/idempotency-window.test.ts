@@ -47,6 +47,18 @@ describe('the idempotency window', () => {
     expect(enter('1')).toBe('first');
   });
 
+  it('keeps an answer and nothing that hangs on it, neither the batch that waited nor the slab of its bytes', () => {
+    const { window, answers, enter } = make();
+    enter('1');
+    const waited = { results: new Array(10_000) };
+    window.finish('1', Object.assign(stored('1'), { data: Buffer.from('{"source":"a"}'), waited }));
+    enter('1');
+    const [again] = answers as [StoredEvent];
+    expect(Object.keys(again)).toEqual(['requestId', 'data', 'position']);
+    expect(again.data.toString()).toBe('{"source":"a"}');
+    expect(again.data.buffer.byteLength).toBe(again.data.byteLength);
+  });
+
   it('forgets after its time', () => {
     const { window, enter, advance } = make();
     enter('1');

@@ -78,7 +78,7 @@ export class IdempotencyWindow {
     this.#remove(id, entry);
     if (!('position' in outcome)) return;
     entry.waiting = [];
-    entry.stored = outcome;
+    entry.stored = ownCopy(outcome);
     entry.expiresAt = this.#now() + this.#limits.maxAgeMs;
     entry.bytes = OVERHEAD_BYTES + outcome.data.byteLength;
     this.#entries.set(id, entry);
@@ -99,4 +99,15 @@ export class IdempotencyWindow {
     this.#entries.delete(id);
     this.#bytes -= entry.bytes;
   }
+}
+
+/**
+ * An answer without what hangs on it. The outcome itself knows who waited for it, and through that a whole batch and its
+ * parsed events; its bytes are a part of a slab that Node shares between many buffers. All that would stay in memory with
+ * it and be counted nowhere.
+ */
+function ownCopy({ requestId, data, position }: StoredEvent): StoredEvent {
+  const own = Buffer.allocUnsafeSlow(data.byteLength);
+  data.copy(own);
+  return { requestId, data: own, position: { ...position } };
 }
