@@ -135,7 +135,8 @@ export class Caller {
     for (const [i, { shardId, members, explicitHashKey }] of records.entries()) {
       const outcome = outcomes[i];
       if (shardId === undefined || !outcome || 'failure' in outcome || outcome.shardId === shardId) continue;
-      router.mispredicted(outcome.shardId);
+      // An aggregate goes by the hash of its first event.
+      router.mispredicted((members[0] as T).partitionKey, outcome.shardId);
       if (explicitHashKey === undefined) continue;
       for (const { deadline } of members) misrouted = Math.min(misrouted ?? deadline, deadline);
     }

@@ -45,11 +45,12 @@ export class ShardRouter {
   }
 
   /**
-   * A record went to `actual` where the map predicted another shard: the map is of no use until it is read again.
-   * Not while it already names `actual`: then a newer map has come since the prediction.
+   * A record with the hash of `partitionKey` went to `actual` where the map predicted another shard: the map is of no use
+   * until it is read again. Not when it predicts `actual` by now: then a newer one has come since. That it knows `actual`
+   * is not enough: the shards of a stream that was deleted and made again have the names of the old ones.
    */
-  mispredicted(actual: string): void {
-    if (this.#map?.has(actual)) return;
+  mispredicted(partitionKey: string, actual: string): void {
+    if (this.#map?.shardOf(partitionKey) === actual) return;
     this.#map = undefined;
     void this.refresh();
   }
