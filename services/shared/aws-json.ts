@@ -24,7 +24,7 @@ export class AwsJsonError extends Error {
 export interface AwsJsonOptions {
   /** Connections kept, and so calls in flight. Default 64. */
   maxSockets?: number;
-  /** From the first byte out to the last byte in, in ms. Default 10,000. */
+  /** From the first byte out to the last byte in, and for the credentials before, in ms. Default 10,000. */
   requestTimeoutMs?: number;
 }
 
@@ -70,13 +70,20 @@ export class AwsJson {
    */
   async call(operation: string, body: string, signal?: AbortSignal): Promise<string> {
     signal?.throwIfAborted();
+    const bytes = Buffer.from(body);
+    const { url, headers } = await this.#inTime(this.#signed(operation, bytes));
+    const { status, text, date } = await this.#exchange(url, headers, bytes, signal);
+    if (status === 200) return text;
+    throw this.#failure(status, text, date);
+  }
+
+  async #signed(operation: string, bytes: Buffer): Promise<{ url: URL; headers: Record<string, string> }> {
     this.#target ??= resolveTarget(this.#client, this.#service.name);
     const target = await this.#target.catch((error: unknown) => {
       this.#target = undefined; // credentials or region may be there at the next attempt
       throw error;
     });
-    const bytes = Buffer.from(body);
-    const signed = await target.signer.sign(
+    const { headers } = await target.signer.sign(
       {
         method: 'POST',
         protocol: target.url.protocol,
@@ -93,9 +100,20 @@ export class AwsJson {
       },
       { signingDate: new Date(Date.now() + this.#skewMs) },
     );
-    const { status, text, date } = await this.#exchange(target.url, signed.headers, bytes, signal);
-    if (status === 200) return text;
-    throw this.#failure(status, text, date);
+    return { url: target.url, headers };
+  }
+
+  /** Who gives out credentials may hang, and the SDK's clients for it have no time-out of their own. */
+  async #inTime<T>(work: Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(timeoutError('no credentials', this.#timeoutMs)), this.#timeoutMs);
+    });
+    try {
+      return await Promise.race([work, late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   close(): void {
@@ -121,9 +139,7 @@ export class AwsJson {
       });
       const abort = () => request.destroy(new DOMException('aborted', 'AbortError'));
       const timer = setTimeout(() => {
-        const error = new Error(`no answer in ${this.#timeoutMs} ms`);
-        error.name = 'TimeoutError';
-        request.destroy(error);
+        request.destroy(timeoutError('no answer', this.#timeoutMs));
       }, this.#timeoutMs);
       const settle = () => {
         clearTimeout(timer);
@@ -167,6 +183,12 @@ export class AwsJson {
     }
     return new AwsJsonError(name, String(parsed?.message ?? parsed?.Message ?? `status ${status}`), status);
   }
+}
+
+function timeoutError(what: string, timeoutMs: number): Error {
+  const error = new Error(`${what} in ${timeoutMs} ms`);
+  error.name = 'TimeoutError';
+  return error;
 }
 
 interface Target {

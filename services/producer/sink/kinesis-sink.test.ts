@@ -57,6 +57,14 @@ describe('the Kinesis sink, by what Kinesis answers', () => {
     ]);
   });
 
+  it('gives up on credentials that do not come, as on an answer', async () => {
+    const hanging = createKinesisClient({ region: 'us-east-1', kinesisEndpoint: 'http://127.0.0.1:1' });
+    hanging.config.credentials = () => new Promise(() => {});
+    const waiting = new KinesisSink(hanging, 'stream', 50);
+    await expect(waiting.put(RECORDS)).rejects.toMatchObject({ failure: 'unavailable' });
+    hanging.destroy();
+  });
+
   it('takes nothing for stored that has no position', async () => {
     answer = { status: 200, body: { FailedRecordCount: 0, Records: [PLACE, {}, PLACE] } };
     expect((await sink.put(RECORDS))[1]).toEqual({ failure: 'unavailable' });
@@ -105,7 +113,7 @@ it('stores in a stream of the emulator, and is told where', async () => {
   });
   try {
     const stream = `sink-${crypto.randomUUID()}`;
-    const sink = new KinesisSink(client, stream, TIMEOUT_MS);
+    const sink = new KinesisSink(client, stream, 10_000);
     await expect(sink.put(RECORDS)).rejects.toMatchObject({ failure: 'rejected' });
     await createStream(client, stream, 2);
     await sink.check();
