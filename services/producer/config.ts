@@ -64,10 +64,13 @@ export const producerEnv = {
     'How long the events of a shard may wait for a call before more of them are answered 429 (the shard throttles) or 503.',
     { default: 2_000, min: 10, max: 60_000 },
   ),
-  BODIES_MAX_BYTES: integer('Request bodies that are being read, in bytes; more are answered 503.', {
-    default: 67_108_864,
-    min: 1_048_576,
-  }),
+  BODIES_MAX_BYTES: integer(
+    'Request bodies that are being read and outcomes of batches that are not yet answered, in bytes; more are answered 503.',
+    {
+      default: 67_108_864,
+      min: 1_048_576,
+    },
+  ),
   MAX_BATCH_BYTES: integer('Largest body of `POST /send/batch`, measured after decompression.', {
     default: 10_485_760,
     min: 1_024,

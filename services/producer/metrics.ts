@@ -129,6 +129,6 @@ export function observeProducer(
     'Shards that throttle the events that wait for them.',
     () => batcher.throttledShards,
   );
-  gauge('request_body_bytes', 'Bytes of request bodies in memory.', held.bodyBytes);
+  gauge('request_body_bytes', 'Bytes of request bodies and of answers of batches in memory.', held.bodyBytes);
   gauge('idempotency_window_bytes', 'Bytes of remembered answers.', held.windowBytes);
 }

@@ -31,6 +31,7 @@ let onSubmit: () => void;
 let draining: boolean;
 let logged: string[];
 let registry: ReturnType<typeof createRegistry>;
+let budget: BodyBudget;
 
 beforeEach(async () => {
   submitted = [];
@@ -39,6 +40,7 @@ beforeEach(async () => {
   draining = false;
   logged = [];
   registry = createRegistry('test');
+  budget = new BodyBudget(100_000);
   const clock = systemClock;
   const ingest = new Ingest({
     // A Kinesis that takes or refuses everything.
@@ -66,7 +68,7 @@ beforeEach(async () => {
   const deps: AppDeps = {
     ingest,
     refusal: () => undefined,
-    budget: new BodyBudget(10_000_000),
+    budget,
     maxBatchBytes: 1_000_000,
     maxBatchEvents: 2_000,
     readiness: () => ({
@@ -90,6 +92,7 @@ beforeEach(async () => {
   // As it is in a pod: express is less talkative in tests.
   app.set('env', 'production');
   server = createServer(app);
+  server.on('checkContinue', app);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 });
@@ -236,6 +239,7 @@ describe('POST /send', () => {
     ['text/plain', {}],
     ['application/json; charset=latin1', {}],
     ['application/json', { 'content-encoding': 'zstd2' }],
+    ['application/json', { 'content-encoding': 'constructor' }],
   ])('refuses content of type %s with 415', async (type, headers) => {
     const response = await post(JSON.stringify(EVENT), { 'content-type': type, ...headers });
     expect(await problem(response)).toMatchObject({ status: 415, code: 'media-type-unsupported' });
@@ -363,5 +367,52 @@ describe('the rest of the API', () => {
     const answer = Buffer.concat(chunks).toString();
     expect(answer).toMatch(/^HTTP\/1\.1 413 /);
     expect(answer.toLowerCase()).toContain('connection: close');
+  });
+
+  it('asks for a body only once it wants it', async () => {
+    const exchange = async (head: string) => {
+      const socket = connect(Number(new URL(url).port), '127.0.0.1');
+      const body = '{"amount":1}';
+      socket.write(
+        `POST /send HTTP/1.1\r\nhost: x\r\n${head}expect: 100-continue\r\nconnection: close\r\ncontent-length: ${body.length}\r\n\r\n`,
+      );
+      let answer = '';
+      for await (const chunk of socket) {
+        if (answer === '' && /^HTTP\/1.1 100 /.test(String(chunk))) socket.write(body);
+        answer += String(chunk);
+      }
+      return answer.match(/HTTP\/1.1 \d+/g);
+    };
+    const taken = 'content-type: application/json\r\n';
+    expect(await exchange(taken)).toEqual(['HTTP/1.1 100', 'HTTP/1.1 200']);
+    expect(await exchange('content-type: text/plain\r\n')).toEqual(['HTTP/1.1 415']);
+  });
+
+  it('counts what the outcomes of a batch take until its answer is sent', async () => {
+    const batch = (n: number) => {
+      const body = JSON.stringify(Array(n).fill({}));
+      return fetch(`${url}/send/batch`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body,
+      });
+    };
+    const few = await batch(100);
+    expect([few.status, ((await few.json()) as { failed: number }).failed]).toEqual([207, 100]);
+    await vi.waitFor(() => expect(budget.heldBytes).toBe(0));
+    expect(await problem(await batch(300))).toMatchObject({ status: 503, code: 'buffer-full' });
+    expect(budget.heldBytes).toBe(0);
+  });
+
+  it('tells the outcomes of the lines that it has taken when there is no room for more', async () => {
+    const lines = fetch(`${url}/send/batch?compact=true`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-ndjson' },
+      body: `${JSON.stringify(EVENT)}\n`.repeat(300),
+    });
+    const answer = (await (await lines).json()) as { stored: number; failures: object[] };
+    expect(answer.stored).toBe(Math.floor(100_000 / 512));
+    expect(answer.failures).toEqual([expect.objectContaining({ status: 503, code: 'buffer-full' })]);
+    await vi.waitFor(() => expect(budget.heldBytes).toBe(0));
   });
 });

@@ -1,10 +1,15 @@
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
+import type { Request } from 'express';
 import { NotStoredError } from '../errors.ts';
+import { GatheredBytes } from './gathered-bytes.ts';
 import { HttpProblem } from './problems.ts';
 
-/** Bytes of request bodies held at one time, over all requests: many slow or large ones must not add up. */
+/**
+ * Bytes of request bodies, and of the answers of batches, held at one time over all requests: many slow or large ones must
+ * not add up.
+ */
 export class BodyBudget {
   readonly #max: number;
   #held = 0;
@@ -50,21 +55,25 @@ export interface HeldBody {
  * @throws HttpProblem 413, 415 for another encoding, 400 for one that is broken or was cut off.
  * @throws NotStoredError when the budget is used up.
  */
-export async function readBody(request: IncomingMessage, options: ReadOptions): Promise<HeldBody> {
-  const chunks: Buffer[] = [];
-  let held = 0;
+export async function readBody(request: Request, options: ReadOptions): Promise<HeldBody> {
+  const { limit, budget } = options;
+  const gathered = new GatheredBytes(budget, announcedLength(request));
   try {
-    await eachChunk(request, options.limit, (chunk) => {
-      options.budget.take(chunk.length);
-      held += chunk.length;
-      chunks.push(chunk);
+    await eachChunk(request, options, (chunk) => {
+      if (gathered.length + chunk.length > limit) throw tooLarge(limit);
+      gathered.push(chunk);
     });
   } catch (error) {
-    options.budget.give(held);
+    gathered.clear();
     throw error;
   }
-  const bytes = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, held);
-  return { bytes, release: () => options.budget.give(held) };
+  return { bytes: gathered.view(), release: () => gathered.clear() };
+}
+
+/** What the body will have when it is not compressed; undefined when nobody says. */
+function announcedLength({ headers }: IncomingMessage): number | undefined {
+  const length = Number(headers['content-length']);
+  return headers['content-encoding'] === undefined && length >= 0 ? length : undefined;
 }
 
 /**
@@ -73,12 +82,29 @@ export async function readBody(request: IncomingMessage, options: ReadOptions): 
  * @throws as `readBody`, and what `use` throws.
  */
 export async function eachChunk(
-  request: IncomingMessage,
-  limit: number,
+  request: Request,
+  { limit, budget }: ReadOptions,
   use: (chunk: Buffer) => void | Promise<void>,
 ): Promise<void> {
   if (Number(request.headers['content-length']) > limit) throw tooLarge(limit);
-  const body = decoded(request);
+  const decoder = decoderOf(request);
+  if (!decoder) return pump(request, request, limit, use);
+  budget.take(DECODER_BYTES);
+  try {
+    await pump(request, request.pipe(decoder()), limit, use);
+  } finally {
+    budget.give(DECODER_BYTES);
+  }
+}
+
+async function pump(
+  request: Request,
+  body: Readable,
+  limit: number,
+  use: (chunk: Buffer) => void | Promise<void>,
+): Promise<void> {
+  // Only now is the body wanted: who is refused before is spared sending it (RFC 9110, 10.1.1).
+  if (CONTINUE.test(request.headers.expect ?? '')) request.res?.writeContinue();
   let seen = 0;
   await new Promise<void>((resolve, reject) => {
     const fail = (error: unknown) => {
@@ -114,6 +140,9 @@ export function tooLarge(limit: number): HttpProblem {
   return new HttpProblem('body-too-large', `a body may have ${limit} bytes here, decompressed`);
 }
 
+const CONTINUE = /^100-continue$/i;
+/** State and output buffer of a decoder, charged while it runs: thousands of idle ones are no small thing. */
+const DECODER_BYTES = 64 * 1024;
 const DECODERS: Readonly<Record<string, () => ReturnType<typeof createGunzip>>> = {
   gzip: createGunzip,
   'x-gzip': createGunzip,
@@ -121,10 +150,11 @@ const DECODERS: Readonly<Record<string, () => ReturnType<typeof createGunzip>>> 
   br: createBrotliDecompress,
 };
 
-function decoded(request: IncomingMessage): Readable {
+/** @returns undefined for a body that is not compressed. */
+function decoderOf(request: IncomingMessage): (() => ReturnType<typeof createGunzip>) | undefined {
   const encoding = request.headers['content-encoding']?.toLowerCase() ?? 'identity';
-  if (encoding === 'identity' || encoding === '') return request;
-  const create = DECODERS[encoding];
+  if (encoding === 'identity' || encoding === '') return undefined;
+  const create = Object.hasOwn(DECODERS, encoding) ? DECODERS[encoding] : undefined;
   if (!create) throw new HttpProblem('media-type-unsupported', 'Content-Encoding may be gzip, deflate or br');
-  return request.pipe(create());
+  return create;
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseJsonArray } from './json-body.ts';
+import { parseJsonArray, TOO_LARGE } from './json-body.ts';
 
 const MAX = 1_000_000;
 /** Makes an array large enough to be taken apart. */
@@ -18,10 +18,16 @@ describe('a JSON array', () => {
       fc.asyncProperty(fc.array(element, { maxLength: 20 }), space, async (elements, gap) => {
         const text = `${gap}[${elements.map((e) => `${gap}${e}${gap}`).join(',')}]${gap}`;
         const large = padded(text);
-        expect(await parseJsonArray(large, MAX)).toEqual(JSON.parse(large.toString()));
-        expect(await parseJsonArray(Buffer.from(text), MAX)).toEqual(JSON.parse(text));
+        expect(await parseJsonArray(large, MAX, MAX)).toEqual(JSON.parse(large.toString()));
+        expect(await parseJsonArray(Buffer.from(text), MAX, MAX)).toEqual(JSON.parse(text));
       }),
     );
+  });
+
+  it('that is large is read without its elements that are too large', async () => {
+    const element = `{"pad":"${'x'.repeat(140_000)}"}`;
+    const values = await parseJsonArray(Buffer.from(`[1,${element},{"a":2}]`), MAX, 100_000);
+    expect(values).toEqual([1, TOO_LARGE, { a: 2 }]);
   });
 
   it.each([
@@ -37,23 +43,23 @@ describe('a JSON array', () => {
     ['crossed brackets', '[{"a":[1}]]'],
     ['one bracket', '['],
   ])('is not %s, small or large', async (_, text) => {
-    await expect(parseJsonArray(Buffer.from(text), MAX)).rejects.toMatchObject({ code: 'body-invalid' });
+    await expect(parseJsonArray(Buffer.from(text), MAX, MAX)).rejects.toMatchObject({ code: 'body-invalid' });
     const large = Buffer.from(`${text}${' '.repeat(140_000)}`);
-    await expect(parseJsonArray(large, MAX)).rejects.toMatchObject({ code: 'body-invalid' });
+    await expect(parseJsonArray(large, MAX, MAX)).rejects.toMatchObject({ code: 'body-invalid' });
   });
 
   it('that is large is refused when an element in the middle is not JSON or not UTF-8', async () => {
     const pad = `"${'x'.repeat(140_000)}"`;
     for (const bad of [Buffer.from('{"a":}'), Buffer.from([0x22, 0xff, 0x22])]) {
       const bytes = Buffer.concat([Buffer.from(`[1,${pad},`), bad, Buffer.from(',2]')]);
-      await expect(parseJsonArray(bytes, MAX)).rejects.toMatchObject({ code: 'body-invalid' });
+      await expect(parseJsonArray(bytes, MAX, MAX)).rejects.toMatchObject({ code: 'body-invalid' });
     }
   });
 
   it('may have so many elements and no more', async () => {
     for (const pad of ['', ' '.repeat(140_000)]) {
-      expect(await parseJsonArray(Buffer.from(`[1,2,3${pad}]`), 3)).toEqual([1, 2, 3]);
-      await expect(parseJsonArray(Buffer.from(`[1,2,3,4${pad}]`), 3)).rejects.toMatchObject({
+      expect(await parseJsonArray(Buffer.from(`[1,2,3${pad}]`), 3, MAX)).toEqual([1, 2, 3]);
+      await expect(parseJsonArray(Buffer.from(`[1,2,3,4${pad}]`), 3, MAX)).rejects.toMatchObject({
         code: 'body-too-large',
       });
     }
@@ -64,7 +70,7 @@ describe('a JSON array', () => {
     const bytes = Buffer.from(`[${Array(40_000).fill(event).join(',')}]`);
     let turns = 0;
     const count = setInterval(() => turns++, 0);
-    const values = await parseJsonArray(bytes, MAX);
+    const values = await parseJsonArray(bytes, MAX, MAX);
     clearInterval(count);
     expect(values).toHaveLength(40_000);
     expect(turns).toBeGreaterThan(5);

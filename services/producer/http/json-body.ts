@@ -22,14 +22,22 @@ export function parseJson(bytes: Buffer): unknown {
   }
 }
 
+/** Stands for an element with more bytes than one may have: nobody has looked into it. */
+export const TOO_LARGE = Symbol('too large');
+
 /**
  * The elements of a JSON array. A large one is taken apart first and parsed element by element, so that others get
- * their turn in between.
+ * their turn in between; in it, an element of more than `maxElementBytes` is not parsed: it would hold everybody up and
+ * take many times its bytes, only to be refused.
  *
  * @throws HttpProblem 400 for anything but a JSON array, 413 for more than `maxElements`.
  */
-export async function parseJsonArray(bytes: Buffer, maxElements: number): Promise<unknown[]> {
-  if (bytes.length <= WHOLE_BYTES) {
+export async function parseJsonArray(
+  bytes: Buffer,
+  maxElements: number,
+  maxElementBytes: number,
+): Promise<unknown[]> {
+  if (!isLarge(bytes)) {
     const value = parseJson(bytes);
     if (!Array.isArray(value)) throw new HttpProblem('body-invalid', 'the body is not a JSON array');
     if (value.length > maxElements) throw tooMany(maxElements);
@@ -39,13 +47,18 @@ export async function parseJsonArray(bytes: Buffer, maxElements: number): Promis
   let startedAt = performance.now();
   for (const element of elementsOf(bytes)) {
     if (values.length >= maxElements) throw tooMany(maxElements);
-    values.push(parseJson(element));
+    values.push(element.length > maxElementBytes ? TOO_LARGE : parseJson(element));
     if (values.length % SLICE_ELEMENTS === 0 && performance.now() - startedAt > SLICE_MS) {
       await nextTurn();
       startedAt = performance.now();
     }
   }
   return values;
+}
+
+/** True for an array that is parsed with pauses, so that other requests have their turn meanwhile. */
+export function isLarge(bytes: Buffer): boolean {
+  return bytes.length > WHOLE_BYTES;
 }
 
 /** The problem of a batch with too many events. */

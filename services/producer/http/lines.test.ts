@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { BodyBudget } from './body-reader.ts';
 import { Lines } from './lines.ts';
 
 function cut(text: Buffer, sizes: readonly number[], max = 1_000): (string | undefined)[] {
-  const lines = new Lines(max);
+  const budget = new BodyBudget(10_000);
+  const lines = new Lines(max, budget);
   const out: (Buffer | undefined)[] = [];
   for (let at = 0, i = 0; at < text.length; i++) {
     const size = sizes[i % sizes.length] ?? 1;
@@ -11,6 +13,7 @@ function cut(text: Buffer, sizes: readonly number[], max = 1_000): (string | und
     at += size;
   }
   out.push(...lines.end());
+  expect(budget.heldBytes).toBe(0);
   return out.map((line) => line?.toString());
 }
 

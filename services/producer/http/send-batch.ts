@@ -1,17 +1,22 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Request, RequestHandler } from 'express';
 import type { Logger } from '../../shared/log.ts';
-import type { RequestContext } from '../ingest/ingest.ts';
+import { NotStoredError } from '../errors.ts';
+import { type RequestContext, toProblem } from '../ingest/ingest.ts';
 import type { RawEvent } from '../ingest/raw-event.ts';
 import { BatchOutcomes } from './batch-outcomes.ts';
 import { eachChunk, readBody, tooLarge } from './body-reader.ts';
 import { fromCloudEvent } from './cloud-events.ts';
-import { parseJson, parseJsonArray, tooMany } from './json-body.ts';
+import { isLarge, parseJson, parseJsonArray, TOO_LARGE, tooMany } from './json-body.ts';
 import { Lines } from './lines.ts';
 import { type BodyKind, bodyKind } from './media-type.ts';
+import { OneAtATime } from './one-at-a-time.ts';
 import { HttpProblem } from './problems.ts';
 import { idempotencyKeyOf, requestContext } from './request-context.ts';
 import { closeWhenDraining, type SendDeps } from './send.ts';
+
+/** What an event's outcome takes until it is answered, about. */
+const OUTCOME_BYTES = 512;
 
 export interface SendBatchDeps extends SendDeps {
   maxBatchBytes: number;
@@ -30,13 +35,16 @@ const SLICE_EVENTS = 16;
  * other forms are checked as a whole first, so that one that is not JSON leaves nothing behind.
  */
 export function sendBatch(deps: SendBatchDeps): RequestHandler {
+  const oneLarge = new OneAtATime();
   return async (request, response) => {
     const kind = bodyKind(request.headers['content-type'], ['json', 'ndjson', 'cloudevents-batch'], HINT);
     const refused = deps.refusal(0);
     if (refused) throw refused;
     const batch = new Batch(request, requestContext(request, response), deps);
+    // Also when the client takes its time to read the answer, or leaves without it.
+    response.once('close', () => batch.release());
     if (kind === 'ndjson') await batch.takeLines(request);
-    else await batch.takeArray(request, kind);
+    else await batch.takeArray(request, kind, oneLarge);
     const { outcomes, readAt } = batch;
     await outcomes.all();
     deps.metrics.requestSeconds.observe((deps.clock.monotonic() - readAt) / 1000);
@@ -44,6 +52,7 @@ export function sendBatch(deps: SendBatchDeps): RequestHandler {
       deps.log.error({ err: outcomes.internal.cause }, 'events of a batch failed');
     }
     const { status, retryAfterSeconds, body } = outcomes.answer();
+    batch.hold(body.length);
     if (retryAfterSeconds > 0) response.setHeader('retry-after', String(retryAfterSeconds));
     if (!request.complete) response.setHeader('connection', 'close');
     closeWhenDraining(response, deps);
@@ -62,6 +71,9 @@ class Batch {
   readonly #key: string | undefined;
   readonly #ingestedAt: string;
   #sliceStartedAt = 0;
+  /** Of the budget, for the answer. */
+  #held = 0;
+  #released = false;
 
   constructor(request: Request, context: RequestContext, deps: SendBatchDeps) {
     this.#deps = deps;
@@ -71,43 +83,79 @@ class Batch {
     this.outcomes = new BatchOutcomes(isCompact(request), deps.metrics);
   }
 
-  async takeArray(request: Request, kind: BodyKind): Promise<void> {
-    const { maxBatchBytes, maxBatchEvents, budget } = this.#deps;
+  /** Makes room for outcomes before there are any. @throws NotStoredError `buffer-full`. */
+  #reserve(bytes: number): void {
+    if (this.#released) return;
+    this.#deps.budget.take(bytes);
+    this.#held += bytes;
+  }
+
+  /** The answer is there: what it really has counts from now on, also when the budget is used up. */
+  hold(bytes: number): void {
+    if (this.#released) return;
+    this.#deps.budget.give(this.#held - bytes);
+    this.#held = bytes;
+  }
+
+  /** The answer is sent, or nobody is there to read it. */
+  release(): void {
+    this.#released = true;
+    this.#deps.budget.give(this.#held);
+    this.#held = 0;
+  }
+
+  async takeArray(request: Request, kind: BodyKind, oneLarge: OneAtATime): Promise<void> {
+    const { maxBatchBytes, budget } = this.#deps;
     const body = await readBody(request, { limit: maxBatchBytes, budget });
     this.readAt = this.#deps.clock.monotonic();
     try {
-      const values = await parseJsonArray(body.bytes, maxBatchEvents);
-      if (values.length === 0) throw new HttpProblem('body-invalid', 'the batch is empty');
-      this.#sliceStartedAt = performance.now();
-      for (const value of values) {
-        this.#take(() => (kind === 'json' ? plainEvent(value) : fromCloudEvent(value)));
-        if (this.outcomes.total % SLICE_EVENTS === 0) await this.#pause();
-      }
+      const take = () => this.#takeValues(body.bytes, kind);
+      // Parsed, JSON may take twenty times its bytes. Several at once would be no faster.
+      await (isLarge(body.bytes) ? oneLarge.run(take) : take());
     } finally {
       body.release();
     }
   }
 
+  async #takeValues(bytes: Buffer, kind: BodyKind): Promise<void> {
+    const { maxBatchEvents, maxEventBytes } = this.#deps;
+    const values = await parseJsonArray(bytes, maxBatchEvents, maxEventBytes);
+    if (values.length === 0) throw new HttpProblem('body-invalid', 'the batch is empty');
+    this.#reserve(values.length * OUTCOME_BYTES);
+    this.#sliceStartedAt = performance.now();
+    for (const value of values) {
+      this.#take(() => {
+        if (value === TOO_LARGE) throw tooLarge(maxEventBytes);
+        return kind === 'json' ? plainEvent(value) : fromCloudEvent(value);
+      });
+      if (this.outcomes.total % SLICE_EVENTS === 0) await this.#pause();
+    }
+  }
+
   async takeLines(request: Request): Promise<void> {
-    const { maxEventBytes, maxBatchBytes } = this.#deps;
-    const lines = new Lines(maxEventBytes);
+    const { maxEventBytes, maxBatchBytes: limit, budget } = this.#deps;
+    const lines = new Lines(maxEventBytes, budget);
     try {
-      await eachChunk(request, maxBatchBytes, (chunk) => this.#takeEach(lines.push(chunk)));
+      await eachChunk(request, { limit, budget }, (chunk) => this.#takeEach(lines.push(chunk)));
       await this.#takeEach(lines.end());
     } catch (error) {
       // What came before has been taken: its outcomes are told, and then why there are no more.
-      if (!(error instanceof HttpProblem) || this.outcomes.total === 0) throw error;
-      this.outcomes.settled(this.outcomes.expect(undefined), error);
+      const told = error instanceof HttpProblem || error instanceof NotStoredError;
+      if (!told || this.outcomes.total === 0) throw error;
+      this.outcomes.settled(this.outcomes.expect(undefined), toProblem(error));
+    } finally {
+      lines.clear();
     }
     if (this.outcomes.total === 0) throw new HttpProblem('body-invalid', 'the batch is empty');
     this.readAt = this.#deps.clock.monotonic();
   }
 
-  async #takeEach(lines: readonly (Buffer | undefined)[]): Promise<void> {
+  async #takeEach(lines: Iterable<Buffer | undefined>): Promise<void> {
     const { maxEventBytes, maxBatchEvents } = this.#deps;
     this.#sliceStartedAt = performance.now();
     for (const line of lines) {
       if (this.outcomes.total >= maxBatchEvents) throw tooMany(maxBatchEvents);
+      this.#reserve(OUTCOME_BYTES);
       this.#take(() => {
         if (!line) throw tooLarge(maxEventBytes);
         return plainEvent(parseJson(line));
