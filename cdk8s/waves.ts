@@ -14,7 +14,7 @@ const KINDS_BY_WAVE: Readonly<Record<string, readonly string[]>> = {
   ],
   '-1': ['ServiceAccount', 'Role', 'RoleBinding', 'ConfigMap', 'SecretProviderClass', 'NetworkPolicy'],
   '0': ['Deployment', 'PodDisruptionBudget', 'Service', 'Ingress', 'HTTPRoute'],
-  '1': ['HorizontalPodAutoscaler', 'StreamScaler', 'PodMonitor'],
+  '1': ['HorizontalPodAutoscaler', 'StreamScaler', 'PodMonitor', 'PrometheusRule'],
 };
 
 const WAVES = new Map(

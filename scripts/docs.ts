@@ -1,16 +1,13 @@
 /** Writes `docs/reference/` from the code: `npm run docs`. With `--check` it writes nothing and fails when a page is stale. */
+
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { CUSTOM_METRICS } from '../cdk8s/environments/names.ts';
+import { declaredMetrics } from '../cdk8s/monitoring/declared-metrics.ts';
 import { consoleEnv } from '../services/console/config.ts';
-import { createConsoleMetrics } from '../services/console/metrics.ts';
 import { consumerEnv } from '../services/consumer/config.ts';
-import { createConsumerMetrics } from '../services/consumer/metrics.ts';
 import { controllerEnv } from '../services/controller/config.ts';
-import { createRuntimeMetrics } from '../services/controller/runtime/metrics.ts';
-import { createScalerMetrics } from '../services/controller/streamscaler/metrics.ts';
 import { producerEnv } from '../services/producer/config.ts';
-import { createProducerMetrics, observeProducer } from '../services/producer/metrics.ts';
 import { commonEnv, describeEnv, type EnvShape } from '../services/shared/config.ts';
-import { createRegistry } from '../services/shared/metrics.ts';
 
 const FOLDER = new URL('../docs/reference/', import.meta.url);
 const NOTICE = '<!-- Generated from the code by `npm run docs`; do not edit. -->';
@@ -66,47 +63,37 @@ ${variables(own(consoleEnv))}
 }
 
 async function metrics(): Promise<string> {
-  const table = async (register: (registry: ReturnType<typeof createRegistry>) => void) => {
-    const registry = createRegistry('docs');
-    register(registry);
-    const found = await registry.getMetricsAsJSON();
-    const rows = found.map(({ name, type, help }) => `| \`${name}\` | ${type} | ${cell(help)} |`);
-    return ['| metric | type | what it is |', '|---|---|---|', ...rows].join('\n');
-  };
+  const sections = Array.from(await declaredMetrics(), ([service, found]) => {
+    const rows = found.map(
+      ({ name, type, labels, help }) =>
+        `| \`${name}\` | ${type} | ${labels.map((label) => `\`${label}\``).join(', ')} | ${cell(help)} |`,
+    );
+    const table = ['| metric | type | labels | what it is |', '|---|---|---|---|', ...rows].join('\n');
+    return `## ${service}\n\n${table}\n`;
+  });
   return `${NOTICE}
 
 # Metrics
 
 Served at \`/metrics\` on each service's admin port, beside the process metrics of prom-client (\`process_*\`, \`nodejs_*\`).
-Each sample has the label \`service\`.
+Each sample has the label \`service\` besides those of the table.
 
-## Producer
-
-${await table((registry) => {
-  createProducerMetrics(registry);
-  observeProducer(
-    registry,
-    { bufferedRecords: 0, bufferedBytes: 0, oldestAgeMs: 0, inFlightCalls: 0, throttledShards: 0 },
-    { bodyBytes: () => 0, windowBytes: () => 0 },
-  );
-})}
-
-## Consumer
-
-${await table(createConsumerMetrics)}
-
-## Controller
-
-${await table((registry) => {
-  createScalerMetrics(registry);
-  createRuntimeMetrics(registry);
-})}
-
-## Console
-
-${await table(createConsoleMetrics)}
-`;
+${sections.join('\n')}
+${CLOUDWATCH}`;
 }
+
+const CLOUDWATCH = `## CloudWatch
+
+Namespace \`${CUSTOM_METRICS.namespace}\`, by embedded metric format: from the Lambda variant with each batch, from the
+consumer's pods once a minute with \`METRICS_EMF=true\`. The pods' lines stand on standard output among the log, where
+Fluent Bit or the CloudWatch agent picks them up.
+
+| metric | unit | dimensions | what it is |
+|---|---|---|---|
+| \`${CUSTOM_METRICS.processedRecords}\` | Count | \`${CUSTOM_METRICS.dimension}\` | Records that are done with: stored, or kept as dead letters. From the function it counts Kinesis records, from pods user records. |
+| \`${CUSTOM_METRICS.processingLatency}\` | Milliseconds | | How long a batch took from its delivery until it was stored; from pods the mean over the minute's slices. |
+| \`${CUSTOM_METRICS.errorRate}\` | Percent | | Share that failed or became dead letters. |
+`;
 
 const pages = { 'configuration.md': configuration(), 'metrics.md': await metrics() };
 const check = process.argv.includes('--check');
