@@ -7,7 +7,7 @@ import { type Counts, Totals } from '../view/totals.ts';
 /** Pods that are read at most, those of both kinds together. */
 const MAX_TARGETS = 64;
 const CONCURRENT = 16;
-const TIMEOUT_MS = 900;
+const TIMEOUT_MS = 2_000;
 const MAX_PAGE_BYTES = 2 * 1024 * 1024;
 
 export interface Scrape {
