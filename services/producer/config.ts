@@ -65,7 +65,7 @@ export const producerEnv = {
     { default: 2_000, min: 10, max: 60_000 },
   ),
   BODIES_MAX_BYTES: integer(
-    'Request bodies that are being read and outcomes of batches that are not yet answered, in bytes; more are answered 503.',
+    'Requests in hand, in bytes: bodies that are being read, 8 KiB for each event that waits alone, outcomes of batches that are not yet answered. More are answered 503.',
     {
       default: 67_108_864,
       min: 1_048_576,

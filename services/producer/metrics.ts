@@ -129,6 +129,10 @@ export function observeProducer(
     'Shards that throttle the events that wait for them.',
     () => batcher.throttledShards,
   );
-  gauge('request_body_bytes', 'Bytes of request bodies and of answers of batches in memory.', held.bodyBytes);
+  gauge(
+    'request_body_bytes',
+    'Bytes that requests in hand hold: bodies, what waits for an answer, answers of batches.',
+    held.bodyBytes,
+  );
   gauge('idempotency_window_bytes', 'Bytes of remembered answers.', held.windowBytes);
 }

@@ -388,6 +388,22 @@ describe('the rest of the API', () => {
     expect(await exchange('content-type: text/plain\r\n')).toEqual(['HTTP/1.1 415']);
   });
 
+  it('has room for so many requests that wait at once, also when one connection sends them all', async () => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    const one =
+      'POST /send HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 12\r\n\r\n{"amount":1}';
+    socket.write(one.repeat(40));
+    let answer = '';
+    socket.on('data', (chunk) => {
+      answer += String(chunk);
+    });
+    const statuses = () => (answer.match(/(?<=HTTP\/1.1 )\d+/g) ?? []).sort();
+    await vi.waitFor(() => expect(statuses()).toHaveLength(40));
+    socket.destroy();
+    expect(new Set(statuses())).toEqual(new Set(['200', '503']));
+    expect(budget.heldBytes).toBe(0);
+  });
+
   it('counts what the outcomes of a batch take until its answer is sent', async () => {
     const batch = (n: number) => {
       const body = JSON.stringify(Array(n).fill({}));

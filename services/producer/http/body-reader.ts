@@ -7,8 +7,8 @@ import { GatheredBytes } from './gathered-bytes.ts';
 import { HttpProblem } from './problems.ts';
 
 /**
- * Bytes of request bodies, and of the answers of batches, held at one time over all requests: many slow or large ones must
- * not add up.
+ * Bytes that requests in hand hold at one time: bodies, what waits for an answer, answers of batches. Many slow or large
+ * ones must not add up.
  */
 export class BodyBudget {
   readonly #max: number;

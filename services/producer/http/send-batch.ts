@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Request, RequestHandler } from 'express';
 import type { Logger } from '../../shared/log.ts';
 import { NotStoredError } from '../errors.ts';
@@ -14,6 +13,7 @@ import { OneAtATime } from './one-at-a-time.ts';
 import { HttpProblem } from './problems.ts';
 import { idempotencyKeyOf, requestContext } from './request-context.ts';
 import { closeWhenDraining, type SendDeps } from './send.ts';
+import { Turns } from './turns.ts';
 
 /** What an event's outcome takes until it is answered, about. */
 const OUTCOME_BYTES = 512;
@@ -26,8 +26,7 @@ export interface SendBatchDeps extends SendDeps {
 
 const HINT =
   'send a JSON array ("application/json"), one event a line ("application/x-ndjson"), or CloudEvents ("application/cloudevents-batch+json")';
-/** How long a batch holds the event loop at a stretch, in ms, and how often it looks at the clock. */
-const SLICE_MS = 2;
+/** How often a batch looks at the clock whether its slice is over. */
 const SLICE_EVENTS = 16;
 
 /**
@@ -36,11 +35,12 @@ const SLICE_EVENTS = 16;
  */
 export function sendBatch(deps: SendBatchDeps): RequestHandler {
   const oneLarge = new OneAtATime();
+  const turns = new Turns();
   return async (request, response) => {
     const kind = bodyKind(request.headers['content-type'], ['json', 'ndjson', 'cloudevents-batch'], HINT);
     const refused = deps.refusal(0);
     if (refused) throw refused;
-    const batch = new Batch(request, requestContext(request, response), deps);
+    const batch = new Batch(request, requestContext(request, response), turns, deps);
     // Also when the client takes its time to read the answer, or leaves without it.
     response.once('close', () => batch.release());
     if (kind === 'ndjson') await batch.takeLines(request);
@@ -70,12 +70,13 @@ class Batch {
   readonly #context: RequestContext;
   readonly #key: string | undefined;
   readonly #ingestedAt: string;
-  #sliceStartedAt = 0;
+  readonly #turns: Turns;
   /** Of the budget, for the answer. */
   #held = 0;
   #released = false;
 
-  constructor(request: Request, context: RequestContext, deps: SendBatchDeps) {
+  constructor(request: Request, context: RequestContext, turns: Turns, deps: SendBatchDeps) {
+    this.#turns = turns;
     this.#deps = deps;
     this.#context = context;
     this.#key = idempotencyKeyOf(request);
@@ -119,16 +120,16 @@ class Batch {
 
   async #takeValues(bytes: Buffer, kind: BodyKind): Promise<void> {
     const { maxBatchEvents, maxEventBytes } = this.#deps;
-    const values = await parseJsonArray(bytes, maxBatchEvents, maxEventBytes);
+    const values = await parseJsonArray(bytes, maxBatchEvents, maxEventBytes, this.#turns);
     if (values.length === 0) throw new HttpProblem('body-invalid', 'the batch is empty');
     this.#reserve(values.length * OUTCOME_BYTES);
-    this.#sliceStartedAt = performance.now();
+    await this.#turns.next();
     for (const value of values) {
       this.#take(() => {
         if (value === TOO_LARGE) throw tooLarge(maxEventBytes);
         return kind === 'json' ? plainEvent(value) : fromCloudEvent(value);
       });
-      if (this.outcomes.total % SLICE_EVENTS === 0) await this.#pause();
+      if (this.outcomes.total % SLICE_EVENTS === 0 && this.#turns.over) await this.#turns.next();
     }
   }
 
@@ -152,7 +153,7 @@ class Batch {
 
   async #takeEach(lines: Iterable<Buffer | undefined>): Promise<void> {
     const { maxEventBytes, maxBatchEvents } = this.#deps;
-    this.#sliceStartedAt = performance.now();
+    await this.#turns.next();
     for (const line of lines) {
       if (this.outcomes.total >= maxBatchEvents) throw tooMany(maxBatchEvents);
       this.#reserve(OUTCOME_BYTES);
@@ -160,7 +161,7 @@ class Batch {
         if (!line) throw tooLarge(maxEventBytes);
         return plainEvent(parseJson(line));
       });
-      if (this.outcomes.total % SLICE_EVENTS === 0) await this.#pause();
+      if (this.outcomes.total % SLICE_EVENTS === 0 && this.#turns.over) await this.#turns.next();
     }
   }
 
@@ -178,13 +179,6 @@ class Batch {
     // Each event its own key, the same one when the batch is sent again.
     if (this.#key !== undefined) raw.idempotencyKey ??= `${this.#key}/${index}`;
     this.#deps.ingest.accept(raw, this.#context, this.#ingestedAt, this.outcomes, index);
-  }
-
-  /** Lets others have their turn once this batch has held the event loop for long enough. */
-  async #pause(): Promise<void> {
-    if (performance.now() - this.#sliceStartedAt < SLICE_MS) return;
-    await nextTurn();
-    this.#sliceStartedAt = performance.now();
   }
 }
 

@@ -24,16 +24,23 @@ export interface SendDeps {
   metrics: ProducerMetrics;
 }
 
+/** What a request takes while it waits for its answer, beside its event; measured, with Node's and express's objects. */
+const REQUEST_BYTES = 8 * 1024;
+
 const HINT =
   'send the event as JSON in UTF-8, with the header "Content-Type: application/json", or as a CloudEvent';
 
 /** `POST /send`: checks, enriches and stores one event, and answers once Kinesis has it. */
 export function send(deps: SendDeps): RequestHandler {
-  const { clock, metrics } = deps;
+  const { budget, clock, metrics } = deps;
   return async (request, response) => {
     const raw = await readEvent(request, deps);
     const readAt = clock.monotonic();
-    const stored = await store(raw, requestContext(request, response), deps);
+    // Also when a client sends its requests without waiting for answers: connections alone would not bound them.
+    budget.take(REQUEST_BYTES);
+    const stored = await store(raw, requestContext(request, response), deps).finally(() =>
+      budget.give(REQUEST_BYTES),
+    );
     metrics.events.inc({ outcome: 'stored' });
     metrics.requestSeconds.observe((clock.monotonic() - readAt) / 1000);
     closeWhenDraining(response, deps);
