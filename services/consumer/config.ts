@@ -104,6 +104,11 @@ export const consumerEnv = {
     { default: 'auto', accepts: '`auto`, or whole number ≥ 0', parse: parseCheckpointInterval },
   ),
   WRITE_CONCURRENCY: integer('BatchWriteItem calls in flight at once.', { default: 16, min: 1, max: 64 }),
+  METRICS_EMF: oneOf(
+    'Whether CloudWatch metrics are written to standard output once a minute, in the embedded metric format, for Fluent Bit or the CloudWatch agent to pick up.',
+    ['true', 'false'],
+    'false',
+  ),
   LIVENESS_TIMEOUT_MS: integer('Time without progress after which a loop counts as stuck.', {
     default: 60_000,
     min: 1_000,
@@ -116,6 +121,7 @@ const POD_ONLY = [
   'ADMIN_PORT',
   'SHUTDOWN_TIMEOUT_MS',
   'LIVENESS_TIMEOUT_MS',
+  'METRICS_EMF',
   'LEASE_TABLE',
   'LEASE_DURATION_MS',
   'STARTING_POSITION',

@@ -4,6 +4,7 @@ import type { Clock } from '../shared/clock.ts';
 import type { EnvOf } from '../shared/config.ts';
 import { listShards } from '../shared/list-shards.ts';
 import type { Logger } from '../shared/log.ts';
+import type { Tracing } from '../shared/tracing.ts';
 import { checkpointInterval, type consumerEnv } from './config.ts';
 import { createReaders } from './fetch/readers.ts';
 import { DynamoDBLeaseStore } from './leases/lease-store.ts';
@@ -19,6 +20,8 @@ export interface ConsumerContext {
   random: Random;
   log: Logger;
   metrics: ConsumerMetrics;
+  /** Left out: no spans. */
+  tracing?: Tracing | undefined;
 }
 
 /** All that a pod consumes with, but for its server. */

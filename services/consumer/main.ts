@@ -4,8 +4,10 @@ import { systemClock as clock } from '../shared/clock.ts';
 import { newRequestId } from '../shared/ids.ts';
 import { close, listen, reachableAddress } from '../shared/server.ts';
 import { runService } from '../shared/service.ts';
+import { createTracing } from '../shared/tracing.ts';
 import { consumerEnv } from './config.ts';
 import { createConsumer } from './create-consumer.ts';
+import { EmfReporter } from './emf-reporter.ts';
 import { POKE_PATH, poke } from './leases/poke.ts';
 import { createConsumerMetrics } from './metrics.ts';
 import { Progress } from './progress.ts';
@@ -20,7 +22,9 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
   // Unique in each process: a restarted worker must never pass for the one before it.
   const workerId = `${hostname()}-${newRequestId()}`;
 
-  const consumer = await createConsumer(config, { progress, clock, random: Math.random, log, metrics });
+  const tracing = await createTracing('weir-consumer', process.env);
+  const context = { progress, clock, random: Math.random, log, metrics, tracing };
+  const consumer = await createConsumer(config, context);
   let worker: Worker | undefined;
   const admin = createAdminServer({
     registry,
@@ -44,6 +48,18 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
   worker = member;
   member.start();
   shutdown.add('worker', () => member.stop(config.SHUTDOWN_TIMEOUT_MS * GRACE_SHARE));
+  if (config.METRICS_EMF === 'true') {
+    const stopping = new AbortController();
+    const emit = (line: string) => process.stdout.write(`${line}\n`);
+    const reporting = new EmfReporter({ stream: config.STREAM_NAME, metrics, clock, emit }).run(
+      stopping.signal,
+    );
+    shutdown.add('CloudWatch metrics', () => {
+      stopping.abort();
+      return reporting;
+    });
+  }
+  shutdown.add('traces', async () => tracing?.stop());
   shutdown.add('admin server', () => close(admin));
   shutdown.add('AWS clients', async () => consumer.close());
   log.info(

@@ -33,6 +33,12 @@ export function createConsumerMetrics(registry: Registry) {
       buckets: [0, 1, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000],
       registers,
     }),
+    sliceSeconds: new Histogram({
+      name: 'weir_consumer_slice_seconds',
+      help: 'Time that a slice of a few hundred records takes in the pipeline, from decoding to stored.',
+      buckets: LATENCY_BUCKETS_SECONDS,
+      registers,
+    }),
     writeSeconds: new Histogram({
       name: 'weir_consumer_write_seconds',
       help: 'Duration of one BatchWriteItem call.',

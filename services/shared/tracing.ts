@@ -1,5 +1,25 @@
 import type { SpanKind as ApiSpanKind, Attributes, Context } from '@opentelemetry/api';
 
+/** W3C Trace Context, version 00 or a later one that begins alike; ids of zeros are invalid. */
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/;
+const TRACEPARENT_LENGTH = 55;
+/** In the last digit of a traceparent: somebody keeps this trace. */
+const SAMPLED = 1;
+
+/** A trace context that may come from anybody; what is none is left out, as the standard says. */
+export function traceparentOf(value: unknown): string | undefined {
+  return typeof value === 'string' && TRACEPARENT.test(value)
+    ? value.slice(0, TRACEPARENT_LENGTH)
+    : undefined;
+}
+
+/** The same when its trace is kept, else `undefined`: then there is nothing to add to it. */
+export function sampledTraceparentOf(value: unknown): string | undefined {
+  const parent = traceparentOf(value);
+  const flags = Number.parseInt(parent?.slice(-2) ?? '0', 16);
+  return (flags & SAMPLED) === 0 ? undefined : parent;
+}
+
 /** A unit of work in a trace. */
 export interface Span {
   /** W3C trace context of this span, for who goes on with the trace. */
@@ -13,6 +33,8 @@ interface SpanOptions {
   /** A valid W3C `traceparent` of who asked for the work; without one, a trace begins. */
   parent?: string | undefined;
   attributes?: Attributes;
+  /** When it began, in ms since the epoch; left out: now. */
+  startedAt?: number;
 }
 
 export interface Tracing {
@@ -59,8 +81,12 @@ export async function createTracing(
   }
 
   return {
-    start(name, { kind, parent, attributes = {} }) {
-      const span = tracer.startSpan(name, { kind: kinds[kind], attributes }, contextOf(parent));
+    start(name, { kind, parent, attributes = {}, startedAt }) {
+      const span = tracer.startSpan(
+        name,
+        { kind: kinds[kind], attributes, ...(startedAt === undefined ? {} : { startTime: startedAt }) },
+        contextOf(parent),
+      );
       const { traceId, spanId, traceFlags } = span.spanContext();
       return {
         traceparent: `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, '0')}`,

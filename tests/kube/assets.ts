@@ -127,7 +127,9 @@ export const CRD_SOURCES: readonly CrdSource[] = [
   {
     module: 'github.com/prometheus-operator/prometheus-operator',
     version: 'v0.85.0',
-    files: ['example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml'],
+    files: ['podmonitors', 'prometheusrules'].map(
+      (kind) => `example/prometheus-operator-crd/monitoring.coreos.com_${kind}.yaml`,
+    ),
   },
   {
     module: 'sigs.k8s.io/gateway-api',

@@ -1,14 +1,13 @@
 import type { KinesisStreamBatchResponse, KinesisStreamEvent } from 'aws-lambda';
 import type { Clock } from '../../shared/clock.ts';
-import { emfLine } from '../../shared/emf.ts';
 import type { Logger } from '../../shared/log.ts';
+import { customMetricsLine } from '../custom-metrics.ts';
 import { StoppedError } from '../errors.ts';
 import type { AggregateRules } from '../fetch/user-records.ts';
 import type { ShardProcessor } from '../shard-processor.ts';
 import { fromEvent, type InvokedRecord, shardOf } from './kinesis-event.ts';
 import type { HashKeyRange, ShardRanges } from './shard-ranges.ts';
 
-const NAMESPACE = 'KinesisECRML';
 /** User records, at least, that go through the pipeline at once: what comes again after a failure. */
 const SLICE_RECORDS = 200;
 /** Share of the invocation's time after which no more is processed, and after which states are no longer written. */
@@ -72,7 +71,13 @@ export function createHandler(deps: HandlerDeps): Handler {
           .map(({ kinesis }) => ({ itemIdentifier: kinesis.sequenceNumber })),
       };
       const errors = failed.length + (await deps.deadLetters()) - before;
-      deps.emit(metricsLine(stream, clock.now(), answer, errors, clock.monotonic() - startedAt));
+      const work = {
+        processed: done,
+        total: event.Records.length,
+        errors,
+        ms: clock.monotonic() - startedAt,
+      };
+      deps.emit(customMetricsLine(stream, clock.now(), work));
       if (failed.length > 0) {
         const { status, processed_records, failed_records, batch_size } = answer;
         log.warn({ status, processed_records, failed_records, batch_size }, 'records are to come again');
@@ -172,29 +177,4 @@ class Deadlines {
   clear(): void {
     this.#answered.abort();
   }
-}
-
-function metricsLine(
-  stream: string,
-  at: number,
-  { processed_records, batch_size }: HandlerAnswer,
-  errors: number,
-  ms: number,
-): string {
-  return emfLine(NAMESPACE, at, [
-    {
-      dimensions: { StreamName: stream },
-      metrics: { ProcessedRecords: { unit: 'Count', value: processed_records } },
-    },
-    {
-      dimensions: {},
-      metrics: {
-        ProcessingLatency: { unit: 'Milliseconds', value: Math.round(ms * 1000) / 1000 },
-        ErrorRate: {
-          unit: 'Percent',
-          value: batch_size === 0 ? 0 : Math.min(100, (errors / batch_size) * 100),
-        },
-      },
-    },
-  ]);
 }

@@ -7,6 +7,7 @@ import type { EnvOf } from '../../shared/config.ts';
 import { DynamoDBJson } from '../../shared/dynamodb-json.ts';
 import { ConfigError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
+import type { Tracing } from '../../shared/tracing.ts';
 import { type consumerEnv, detectorParameters } from '../config.ts';
 import type { ConsumerMetrics } from '../metrics.ts';
 import { AdaptiveLimit } from '../sinks/adaptive-limit.ts';
@@ -46,6 +47,8 @@ export interface PipelineContext {
   random: Random;
   log: Logger;
   metrics: ConsumerMetrics;
+  /** Left out: no spans. */
+  tracing?: Tracing | undefined;
 }
 
 /** Ids of a source that are kept by `DEDUPE_WINDOW=auto`: more than two whole PutRecords calls hold of one source, as a rule. */

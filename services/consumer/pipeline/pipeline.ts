@@ -1,6 +1,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { Lease } from '../../shared/kcl/lease-row.ts';
 import type { Logger } from '../../shared/log.ts';
+import type { Tracing } from '../../shared/tracing.ts';
 import type { ConsumerMetrics } from '../metrics.ts';
 import type { ShardProcessor } from '../shard-processor.ts';
 import type { BatchWriter } from '../sinks/batch-writer.ts';
@@ -32,6 +33,8 @@ export interface PipelineDeps {
   clock: Clock;
   log: Logger;
   metrics: ConsumerMetrics;
+  /** Left out: no spans. */
+  tracing?: Tracing | undefined;
 }
 
 /** What the pipeline must know of a shard. The range tells which records belong to it: see `seriesOf`. */

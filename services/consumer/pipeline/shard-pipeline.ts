@@ -1,4 +1,5 @@
 import { errorCode, InvalidEventError } from '../../shared/errors.ts';
+import { sampledTraceparentOf } from '../../shared/tracing.ts';
 import { ProcessorFailedError } from '../errors.ts';
 import type { StreamRecord } from '../record.ts';
 import type { ShardProcessor } from '../shard-processor.ts';
@@ -60,6 +61,7 @@ export class ShardPipeline implements ShardProcessor {
 
   async #process(records: readonly StreamRecord[], signal: AbortSignal, progress: () => void): Promise<void> {
     const { clock, deadLetters, metrics } = this.#deps;
+    const startedAt = clock.monotonic();
     const processedAt = new Date(clock.now()).toISOString();
     const rejected: DeadLetter[] = [];
     const decoded = this.#decode(records, rejected);
@@ -76,6 +78,7 @@ export class ShardPipeline implements ShardProcessor {
     await deadLetters.write(rejected, processedAt, signal, progress);
     await this.#states?.makeRoom(signal, progress);
 
+    metrics.sliceSeconds.observe((clock.monotonic() - startedAt) / 1000);
     metrics.records.inc({ outcome: 'stored' }, results.items.size);
     metrics.records.inc({ outcome: 'rolled_up' }, results.rolledUp);
     metrics.records.inc({ outcome: 'dead_letter' }, rejected.length);
@@ -84,6 +87,26 @@ export class ShardPipeline implements ShardProcessor {
       const { ingestedAt } = scoring.decoded.event;
       if (ingestedAt !== undefined)
         metrics.endToEndSeconds.observe(Math.max(0, storedAt - ingestedAt) / 1000);
+    }
+    this.#trace(results, Date.parse(processedAt));
+  }
+
+  /** A span for each stored item whose trace is kept: the end of one that began with the request. */
+  #trace({ items }: Results, startedAt: number): void {
+    const { tracing, stream } = this.#deps;
+    if (!tracing) return;
+    for (const {
+      scoring: { decoded },
+    } of items.values()) {
+      const parent = sampledTraceparentOf(decoded.event.fields.traceparent);
+      if (parent === undefined) continue;
+      const attributes = {
+        'messaging.system': 'aws_kinesis',
+        'messaging.destination.name': stream,
+        'messaging.destination.partition.id': decoded.record.shardId,
+        'messaging.message.id': decoded.id,
+      };
+      tracing.start('process event', { kind: 'consumer', parent, startedAt, attributes }).end();
     }
   }
 

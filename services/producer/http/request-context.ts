@@ -1,16 +1,12 @@
 import { isIP } from 'node:net';
 import type { Request, RequestHandler, Response } from 'express';
-import type { Span, Tracing } from '../../shared/tracing.ts';
+import { type Span, type Tracing, traceparentOf } from '../../shared/tracing.ts';
 import type { RequestContext } from '../ingest/ingest.ts';
 import { identityOf } from './authentication.ts';
 import { HttpProblem } from './problems.ts';
 
 /** 1 to 255 visible ASCII characters, as a quoted string (draft-ietf-httpapi-idempotency-key-header) or bare. */
 const IDEMPOTENCY_KEY = /^(?:"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,255})"|([\x21\x23-\x7e]{1,255}))$/;
-/** W3C Trace Context, version 00 or a later one that begins alike; ids of zeros are invalid. */
-const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/;
-const TRACEPARENT_LENGTH = 55;
-
 /** What the events of a request have in common. */
 export function requestContext(request: Request, response: Response): RequestContext {
   const ip = sourceIp(request);
@@ -21,7 +17,7 @@ export function requestContext(request: Request, response: Response): RequestCon
     client: identity?.client ?? ip,
     maySend: identity?.maySend ?? everything,
     // A trace of ours goes on from our span; else the client's goes through unchanged.
-    traceparent: span?.traceparent ?? traceparentOf(request),
+    traceparent: span?.traceparent ?? traceparentOf(request.headers.traceparent),
   };
 }
 
@@ -32,7 +28,7 @@ export function traced(tracing: Tracing): RequestHandler {
   return (request, response, next) => {
     const span = tracing.start(`${request.method} ${request.path}`, {
       kind: 'server',
-      parent: traceparentOf(request),
+      parent: traceparentOf(request.headers.traceparent),
       attributes: { 'http.request.method': request.method, 'url.path': request.path },
     });
     response.locals.span = span;
@@ -53,14 +49,6 @@ export function traced(tracing: Tracing): RequestHandler {
 function sourceIp(request: Request): string {
   const told = (request.ip ?? '').replace(/^::ffff:(?=\d+\.)/i, '');
   return isIP(told) === 0 ? (request.socket.remoteAddress ?? '') : told;
-}
-
-/** A header that is no trace context is left out, as the standard says: it must never fail a request. */
-function traceparentOf(request: Request): string | undefined {
-  const header = request.headers.traceparent;
-  return typeof header === 'string' && TRACEPARENT.test(header)
-    ? header.slice(0, TRACEPARENT_LENGTH)
-    : undefined;
 }
 
 /** @throws HttpProblem 400 for a key that is not usable. */
