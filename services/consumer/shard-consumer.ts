@@ -146,7 +146,7 @@ export class ShardConsumer {
       const [first] = slice;
       const last = slice.at(-1);
       if (!first || !last) return;
-      this.#meter.begin(first.arrivedAt);
+      this.#meter.begin(slice.length, first.arrivedAt);
       try {
         await processor.process(slice, abort, this.#progress);
       } finally {

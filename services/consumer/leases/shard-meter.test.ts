@@ -18,7 +18,7 @@ describe('ShardMeter', () => {
   it('measures rates and busy share over the time since the last report that was written', () => {
     const { meter, advance } = setUp();
     meter.fetched(0);
-    meter.begin(EPOCH - 100);
+    meter.begin(400, EPOCH - 100);
     advance(500);
     meter.end();
     meter.done(400, 20, 80_000, EPOCH - 50);
@@ -42,7 +42,7 @@ describe('ShardMeter', () => {
 
   it('counts work that is still going on as busy', () => {
     const { meter, advance } = setUp();
-    meter.begin(EPOCH);
+    meter.begin(1, EPOCH);
     advance(3_000);
     const first = meter.read();
     expect(first.report.busyShare).toBe(1);
@@ -51,13 +51,52 @@ describe('ShardMeter', () => {
     expect(meter.read().report.busyShare).toBe(1);
   });
 
+  it('tells the rate of a slice that takes longer than reports are apart, and less and less of one that does not end', () => {
+    const { meter, advance } = setUp();
+    const tell = (ms: number) => {
+      advance(ms);
+      const reading = meter.read();
+      meter.written(reading);
+      return reading.report;
+    };
+    const slice = (ms: number) => {
+      meter.begin(500, EPOCH);
+      advance(ms);
+      meter.end();
+      meter.done(500, 500, 50_000, EPOCH);
+    };
+    slice(10_000);
+    meter.begin(500, EPOCH);
+    const half = tell(4_000);
+    expect(half).toMatchObject({
+      recordsPerSecond: 50,
+      putsPerSecond: 50,
+      bytesPerSecond: 5_000,
+      busyShare: 1,
+    });
+    expect(tell(4_000)).toMatchObject({ recordsPerSecond: 50, busyShare: 1 });
+    advance(2_000);
+    meter.end();
+    meter.done(500, 500, 50_000, EPOCH);
+    meter.begin(500, EPOCH);
+    expect(tell(2_000)).toMatchObject({ recordsPerSecond: 50, busyShare: 1 });
+    // The table hangs, and the slice is tried again: that is no progress.
+    expect(tell(18_000)).toMatchObject({ recordsPerSecond: 25, busyShare: 1 });
+    meter.end();
+    advance(20_000);
+    meter.begin(500, EPOCH);
+    expect(tell(10_000).recordsPerSecond).toBe(10);
+    meter.end();
+    expect(tell(1_000).recordsPerSecond).toBe(0);
+  });
+
   it('tells how far processing is behind, not only reading, and nothing when it does not know', () => {
     const { meter, advance } = setUp();
     expect(meter.read().report.millisBehindLatest).toBeUndefined();
     meter.fetched(700);
     expect(meter.millisBehindLatest()).toBe(700);
     meter.fetched(0);
-    meter.begin(EPOCH);
+    meter.begin(1, EPOCH);
     advance(20_000); // the table throttles
     expect(meter.millisBehindLatest()).toBe(20_000);
     meter.end();

@@ -4,11 +4,14 @@ import type { LeaseReport } from '../../shared/kcl/lease-row.ts';
 /** What `ShardMeter` counted up to a report; given back when that report was written. */
 export interface Reading {
   report: LeaseReport;
-  /** Opaque to others. */
+  /** The rest is for the meter. */
+  at: number;
   totals: Totals;
+  rates: Rates;
 }
 
 interface Totals {
+  /** Monotonic ms up to which was counted. */
   at: number;
   records: number;
   puts: number;
@@ -16,16 +19,26 @@ interface Totals {
   busyMs: number;
 }
 
+type Rates = Pick<LeaseReport, 'recordsPerSecond' | 'putsPerSecond' | 'bytesPerSecond' | 'busyShare'>;
+
+/** The slice that is being worked on. */
+interface InHand {
+  /** Monotonic ms at which the work on it began first: one that fails is tried again. */
+  since: number;
+  records: number;
+}
+
 /**
  * Measures the work on one shard for the report that rides on the lease's renewals. Rates are over the time since
- * the last report that was written: one that failed to be written is made up for by the next.
+ * the last report that was written: one that failed to be written is made up for by the next. They are those of whole
+ * slices: of one that takes longer than the reports are apart, they would be nothing, nothing and then too much.
  */
 export class ShardMeter {
   readonly #clock: Clock;
   readonly #staleAfterMs: number;
-  #records = 0;
-  #puts = 0;
-  #bytes = 0;
+  /** When the last slice was done with. */
+  #done: Totals;
+  #inHand: InHand | undefined;
   #busyMs = 0;
   #busySince: number | undefined;
   #lastArrivalAt: number | undefined;
@@ -33,13 +46,18 @@ export class ShardMeter {
   #behind: { ms: number; readAt: number } | undefined;
   /** Arrival of the oldest record that was fetched and isn't done with. */
   #oldestInHand: number | undefined;
-  #reported: Totals;
+  /** The end of what reports tell of, and what the last one told. */
+  #told: Totals;
+  #rates: Rates | undefined;
+  #writtenAt: number;
 
   /** @param staleAfterMs without a read for that long, how far behind the shard is counts as unknown. */
   constructor(clock: Clock, staleAfterMs: number) {
     this.#clock = clock;
     this.#staleAfterMs = staleAfterMs;
-    this.#reported = { at: clock.monotonic(), records: 0, puts: 0, bytes: 0, busyMs: 0 };
+    this.#writtenAt = clock.monotonic();
+    this.#done = { at: this.#writtenAt, records: 0, puts: 0, bytes: 0, busyMs: 0 };
+    this.#told = this.#done;
   }
 
   /** A read of the shard was answered. */
@@ -47,9 +65,10 @@ export class ShardMeter {
     this.#behind = { ms: millisBehindLatest, readAt: this.#clock.monotonic() };
   }
 
-  /** Processing of records begins. @param oldestArrivalAt of them, ms since the epoch. */
-  begin(oldestArrivalAt: number): void {
+  /** Processing of so many records begins. @param oldestArrivalAt of them, ms since the epoch. */
+  begin(records: number, oldestArrivalAt: number): void {
     this.#busySince = this.#clock.monotonic();
+    this.#inHand = { since: this.#inHand?.since ?? this.#busySince, records };
     this.#oldestInHand = oldestArrivalAt;
   }
 
@@ -67,9 +86,15 @@ export class ShardMeter {
    * @param lastArrivalAt of the last of them, ms since the epoch.
    */
   done(records: number, puts: number, bytes: number, lastArrivalAt: number): void {
-    this.#records += records;
-    this.#puts += puts;
-    this.#bytes += bytes;
+    const before = this.#done;
+    this.#done = {
+      at: this.#clock.monotonic(),
+      records: before.records + records,
+      puts: before.puts + puts,
+      bytes: before.bytes + bytes,
+      busyMs: this.#busyMs,
+    };
+    this.#inHand = undefined;
     this.#lastArrivalAt = lastArrivalAt;
   }
 
@@ -88,35 +113,63 @@ export class ShardMeter {
 
   read(): Reading {
     const at = this.#clock.monotonic();
-    const busyMs = this.#busyMs + (this.#busySince === undefined ? 0 : at - this.#busySince);
-    const totals: Totals = { at, records: this.#records, puts: this.#puts, bytes: this.#bytes, busyMs };
-    const last = this.#reported;
-    const elapsedMs = Math.max(1, at - last.at);
-    const perSecond = (now: number, before: number) => round((now - before) / (elapsedMs / 1000));
+    const { totals, rates } = this.#measure(at);
     const behind = this.millisBehindLatest();
     return {
+      at,
       totals,
+      rates,
       report: {
         reportedAt: this.#clock.now(),
         millisBehindLatest: behind === undefined ? undefined : Math.round(behind),
-        recordsPerSecond: perSecond(totals.records, last.records),
-        putsPerSecond: perSecond(totals.puts, last.puts),
-        bytesPerSecond: perSecond(totals.bytes, last.bytes),
-        busyShare: Math.min(1, round((busyMs - last.busyMs) / elapsedMs)),
+        ...rates,
         lastArrivalAt: this.#lastArrivalAt,
       },
     };
   }
 
   /** The report of this reading is in the row. */
-  written({ totals }: Reading): void {
-    this.#reported = totals;
+  written({ at, totals, rates }: Reading): void {
+    this.#writtenAt = at;
+    this.#told = totals;
+    this.#rates = rates;
   }
 
   /** Monotonic ms of the last report that was written. */
   get reportedAt(): number {
-    return this.#reported.at;
+    return this.#writtenAt;
   }
+
+  #measure(at: number): { totals: Totals; rates: Rates } {
+    const told = this.#told;
+    const busyMs = this.#busyMs + (this.#busySince === undefined ? 0 : at - this.#busySince);
+    const totals = { ...this.#done, at, busyMs };
+    if (this.#busySince === undefined || !this.#inHand) return { totals, rates: ratesOf(told, totals) };
+    if (this.#done.records > told.records) return { totals: this.#done, rates: ratesOf(told, this.#done) };
+    // Nothing is done since then, and something is being done: as fast as before, unless it takes longer by now.
+    const { since, records } = this.#inHand;
+    const { recordsPerSecond = 0, putsPerSecond = 0, bytesPerSecond = 0 } = this.#rates ?? {};
+    const atMost = records / (Math.max(1, at - since) / 1_000);
+    const factor = recordsPerSecond > atMost ? atMost / recordsPerSecond : 1;
+    const rates: Rates = {
+      recordsPerSecond: round(recordsPerSecond * factor),
+      putsPerSecond: round(putsPerSecond * factor),
+      bytesPerSecond: round(bytesPerSecond * factor),
+      busyShare: ratesOf(told, totals).busyShare,
+    };
+    return { totals: told, rates };
+  }
+}
+
+function ratesOf(from: Totals, to: Totals): Rates {
+  const elapsedMs = Math.max(1, to.at - from.at);
+  const perSecond = (count: number) => round(count / (elapsedMs / 1_000));
+  return {
+    recordsPerSecond: perSecond(to.records - from.records),
+    putsPerSecond: perSecond(to.puts - from.puts),
+    bytesPerSecond: perSecond(to.bytes - from.bytes),
+    busyShare: Math.min(1, round((to.busyMs - from.busyMs) / elapsedMs)),
+  };
 }
 
 /** To a thousandth: more is noise, and digits cost bytes. */

@@ -115,7 +115,8 @@ function learn(memory: Memory, { at, target, stream }: Observation): Memory {
       next = { ...next, arrival };
     }
     const sample = truePodRate(stream.shards);
-    if (sample !== undefined) {
+    // Pods that got nothing done yet say nothing of what they can do; later that says a lot.
+    if (sample !== undefined && (sample > 0 || next.podRate !== undefined)) {
       next = {
         ...next,
         podRate: mix(next.podRate, sample, FAST),

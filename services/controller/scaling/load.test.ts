@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { arrivalRate, busiestPod, podsFor, requiredRate, shardsPerPod } from './load.ts';
+import { busiestPod, podsFor, requiredRate, shardsPerPod } from './load.ts';
 
 const OBJECTIVE = { maxLagSeconds: 60, catchUpSeconds: 300, utilization: 0.7 };
 
@@ -9,15 +9,6 @@ describe('load', () => {
     expect(requiredRate(700, 0, OBJECTIVE, 0)).toBeCloseTo(1_000);
     expect(requiredRate(700, 300, OBJECTIVE, 0)).toBeCloseTo(1_700);
     expect(requiredRate(700, 300, OBJECTIVE, 30)).toBeCloseTo(1_770);
-  });
-
-  it('tells the arrival from progress and the movement of the lag', () => {
-    const processed = { records: 100, bytes: 1_000 };
-    expect(arrivalRate(processed, 15, 0)).toEqual(processed);
-    expect(arrivalRate(processed, 15, 7.5)).toEqual({ records: 200, bytes: 2_000 });
-    expect(arrivalRate(processed, 15, -15)).toEqual({ records: 50, bytes: 500 });
-    expect(arrivalRate(processed, 15, 15)).toBeUndefined();
-    expect(arrivalRate(processed, 0, 0)).toBeUndefined();
   });
 
   it('finds the smallest number of pods', () => {

@@ -22,23 +22,6 @@ export function requiredRate(
 }
 
 /**
- * What came in, from what was done and how the lag moved meanwhile: in `dt` seconds the consumer went over
- * `dt - dLag` seconds of the stream. `undefined` when it hardly moved: nothing can be said then.
- *
- * @param dLagSeconds growth of the lag in that time; negative while it catches up.
- */
-export function arrivalRate(
-  processed: Throughput,
-  dtSeconds: number,
-  dLagSeconds: number,
-): Throughput | undefined {
-  const walked = dtSeconds - dLagSeconds;
-  if (!(dtSeconds > 0) || walked < dtSeconds / 20) return undefined;
-  const factor = dtSeconds / walked;
-  return scaled(processed, factor);
-}
-
-/**
  * What comes into a shard: as observed, else its share, by hash range, of what the stream last was known to get.
  * `undefined` when neither is known.
  */

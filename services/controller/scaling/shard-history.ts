@@ -1,5 +1,4 @@
 import type { LeaseReport } from '../../shared/kcl/lease-row.ts';
-import { arrivalRate } from './load.ts';
 import { putsOf, type Throughput } from './observation.ts';
 
 /** How the work on a shard goes, by a report that is fresh. */
@@ -17,7 +16,11 @@ interface Seen {
   reportSeenAt: number | undefined;
   owner: string | undefined;
   arrival: Throughput | undefined;
+  /** Since the last sample of what arrives: what was done (amounts, not rates), and over how many seconds of the stream it went. */
+  since: { done: Throughput; walked: number };
 }
+
+const NOTHING: Seen['since'] = { done: { records: 0, puts: 0, bytes: 0 }, walked: 0 };
 
 /** A rate that is so much higher than before is believed at once. */
 const JUMP = 1.25;
@@ -54,8 +57,10 @@ export class ShardHistory {
       ? true
       : report !== undefined && Math.abs(now - report.reportedAt) <= this.#timeoutMs;
     const reportSeenAt = isNew ? (fresh ? monotonic : undefined) : before?.reportSeenAt;
-    const arrival = isNew && report ? this.#arrival(before, report, owner) : before?.arrival;
-    this.#seen.set(shardId, { firstSeen: before?.firstSeen ?? now, report, reportSeenAt, owner, arrival });
+    const { arrival, since = NOTHING } =
+      isNew && report ? this.#arrival(before, report, owner) : (before ?? { arrival: undefined });
+    const firstSeen = before?.firstSeen ?? now;
+    this.#seen.set(shardId, { firstSeen, report, reportSeenAt, owner, arrival, since });
     if (!report || owner === undefined || reportSeenAt === undefined) return undefined;
     if (monotonic - reportSeenAt > this.#timeoutMs) return undefined;
     const { millisBehindLatest, busyShare } = report;
@@ -76,25 +81,51 @@ export class ShardHistory {
     for (const shardId of this.#seen.keys()) if (!shardIds.has(shardId)) this.#seen.delete(shardId);
   }
 
-  #arrival(before: Seen | undefined, report: LeaseReport, owner: string | undefined): Throughput | undefined {
+  /**
+   * What came in, from what was done and how the lag moved meanwhile: in `dt` seconds the consumer went over `dt - dLag` seconds
+   * of the stream. Its position moves when a slice of records is done with, which may take longer than reports are apart: what was
+   * done while it stood still belongs to the way that it then goes at once.
+   */
+  #arrival(
+    before: Seen | undefined,
+    report: LeaseReport,
+    owner: string | undefined,
+  ): Pick<Seen, 'arrival' | 'since'> {
     const lag = report.millisBehindLatest;
     const processed = processedOf(report);
     const lagBefore = before?.report?.millisBehindLatest;
-    let sample: Throughput | undefined;
-    if (before?.report && before.owner === owner && lag !== undefined && lagBefore !== undefined) {
-      const dt = (report.reportedAt - before.report.reportedAt) / 1000;
-      sample = arrivalRate(processed, dt, (lag - lagBefore) / 1000);
-    } else if (lag === 0) sample = processed; // at the tip: what is done is what comes
-    if (!sample) return before?.arrival;
     const old = before?.arrival;
-    if (!old || sample.records > old.records * JUMP) return sample;
-    const mix = (before: number, now: number) => before + (now - before) * SMOOTHING;
-    return {
-      records: mix(old.records, sample.records),
-      puts: mix(putsOf(old), putsOf(sample)),
-      bytes: mix(old.bytes, sample.bytes),
+    if (!before?.report || before.owner !== owner || lag === undefined || lagBefore === undefined) {
+      // At the tip: what is done is what comes.
+      return { arrival: lag === 0 ? settle(old, processed) : old, since: NOTHING };
+    }
+    const seconds = (report.reportedAt - before.report.reportedAt) / 1000;
+    if (!(seconds > 0)) return { arrival: old, since: before.since };
+    const since = {
+      done: plus(before.since.done, times(processed, seconds)),
+      walked: before.since.walked + seconds - (lag - lagBefore) / 1000,
     };
+    if (since.walked < seconds / 20) return { arrival: old, since };
+    return { arrival: settle(old, times(since.done, 1 / since.walked)), since: NOTHING };
   }
+}
+
+/** A sample into what was known. */
+function settle(old: Throughput | undefined, sample: Throughput): Throughput {
+  if (!old || sample.records > old.records * JUMP) return sample;
+  return plus(times(old, 1 - SMOOTHING), times(sample, SMOOTHING));
+}
+
+function plus(a: Throughput, b: Throughput): Throughput {
+  return { records: a.records + b.records, puts: putsOf(a) + putsOf(b), bytes: a.bytes + b.bytes };
+}
+
+function times({ records, puts, bytes }: Throughput, factor: number): Throughput {
+  return {
+    records: records * factor,
+    bytes: bytes * factor,
+    ...(puts === undefined ? {} : { puts: puts * factor }),
+  };
 }
 
 function processedOf({ recordsPerSecond, putsPerSecond, bytesPerSecond }: LeaseReport): Throughput {

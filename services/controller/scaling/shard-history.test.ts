@@ -1,0 +1,39 @@
+import { describe, expect, it } from 'vitest';
+import { ShardHistory } from './shard-history.ts';
+
+const START = Date.UTC(2026, 0, 1);
+
+/** Reports 15 s apart, each with a lag in seconds. @returns what arrives, after each. */
+function arrivals(lags: number[], rates: { records: number; puts?: number } = { records: 100 }, tick = 15) {
+  const history = new ShardHistory(30_000);
+  return lags.map((lag, i) => {
+    const report = {
+      reportedAt: START + i * tick * 1_000,
+      millisBehindLatest: lag * 1_000,
+      recordsPerSecond: rates.records,
+      putsPerSecond: rates.puts,
+      bytesPerSecond: rates.records * 10,
+      busyShare: 1,
+      lastArrivalAt: undefined,
+    };
+    return history.take('s', 'pod', report, report.reportedAt, i * tick * 1_000)?.arrival;
+  });
+}
+
+describe('what arrives at a shard', () => {
+  it('is known from progress and the movement of the lag', () => {
+    expect(arrivals([60])).toEqual([undefined]);
+    expect(arrivals([60, 60])[1]).toMatchObject({ records: 100, bytes: 1_000 });
+    expect(arrivals([60, 67.5])[1]).toMatchObject({ records: 200, bytes: 2_000 });
+    expect(arrivals([60, 45], { records: 100, puts: 4 })[1]).toEqual({ records: 50, puts: 2, bytes: 500 });
+    expect(arrivals([60, 75])[1]).toBeUndefined();
+    expect(arrivals([60, 60], undefined, 0)[1]).toBeUndefined();
+    expect(arrivals([0])[0]).toMatchObject({ records: 100 });
+  });
+
+  it('is not told less of by a consumer whose slices take longer than reports are apart', () => {
+    // A slice a minute, in which half a minute of the stream is done with: 100 done a second are 200 that arrive.
+    const lags = Array.from({ length: 40 }, (_, i) => 600 + i * 15 - Math.floor(i / 4) * 30);
+    for (const arrival of arrivals(lags).slice(8)) expect(arrival?.records).toBeCloseTo(200, 0);
+  });
+});
