@@ -32,7 +32,7 @@ const stream = z
       .max(2_048)
       .optional()
       .describe(
-        'Endpoint of Kinesis, for an emulator or a VPC endpoint. Default: the endpoint of the region.',
+        "Endpoint of Kinesis, for an emulator or a VPC endpoint. What isn't at AWS, the controller must be told by STREAM_ENDPOINTS. Default: the endpoint of the region.",
       ),
   })
   .meta(

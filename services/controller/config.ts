@@ -1,4 +1,5 @@
-import { commonEnv, type EnvShape, integer, port, text } from '../shared/config.ts';
+import { commonEnv, type EnvShape, integer, parsed, port, text } from '../shared/config.ts';
+import { parseOrigins } from './streamscaler/endpoints.ts';
 
 const namespaceName = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 
@@ -42,6 +43,14 @@ export const controllerEnv = {
     default: 2_000,
     min: 50,
   }),
+  STREAM_ENDPOINTS: parsed<readonly string[]>(
+    'What `spec.stream.endpoint` of a StreamScaler may name besides Kinesis at AWS. With `*`, whoever may write a StreamScaler decides where signed requests of the controller go.',
+    {
+      default: '',
+      accepts: 'origins like `http://localstack:4566`, with commas, or `*`',
+      parse: parseOrigins,
+    },
+  ),
   TICK_MS: integer('Time between two looks at a StreamScaler.', { default: 15_000, min: 500 }),
   RECONCILE_CONCURRENCY: integer('StreamScalers that are looked at at the same time.', {
     default: 8,

@@ -21,6 +21,8 @@ export interface FaultProxy {
   readonly operations: readonly string[];
   /** The next requests of an operation get these faults, one each, in this order; what was planned before is forgotten. */
   plan(operation: string, ...faults: Fault[]): void;
+  /** The requests of an operation for which nothing is planned get this fault from now on. */
+  always(operation: string, fault: Fault): void;
   stop(): Promise<void>;
 }
 
@@ -29,11 +31,14 @@ type Tables = Record<string, unknown[]>;
 /** Starts a proxy before `target`, a DynamoDB or Kinesis endpoint that speaks AWS's JSON protocol. */
 export async function startFaultProxy(target: string): Promise<FaultProxy> {
   const planned = new Map<string, Fault[]>();
+  const lasting = new Map<string, Fault>();
   const operations: string[] = [];
   const server = createServer((request, response) => {
     const operation = String(request.headers['x-amz-target']).split('.').at(-1) ?? '';
     operations.push(operation);
-    void handle(request, response, planned.get(operation)?.shift()).catch(() => request.destroy());
+    void handle(request, response, planned.get(operation)?.shift() ?? lasting.get(operation)).catch(() =>
+      request.destroy(),
+    );
   });
 
   async function handle(
@@ -76,6 +81,9 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
     operations,
     plan(operation, ...faults) {
       planned.set(operation, faults);
+    },
+    always(operation, fault) {
+      lasting.set(operation, fault);
     },
     async stop() {
       server.closeAllConnections();

@@ -1,8 +1,12 @@
+import { createServer } from 'node:http';
+import { credentials, status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { PAUSED_ANNOTATION } from '../../cdk8s/crd/stream-scaler.ts';
+import { ExternalScalerClient } from '../../services/controller/keda/protocol.ts';
 import type { KubeObject } from '../../services/controller/runtime/api/client.ts';
 import { DELETION_COST } from '../../services/controller/streamscaler/deletion-cost.ts';
 import { leaderRules, scalerRules } from '../../services/controller/streamscaler/rbac.ts';
+import { close, listen } from '../../services/shared/server.ts';
 import type { ServiceProcess } from '../../services/testkit/service-process.ts';
 import { waitFor } from '../../services/testkit/wait-for.ts';
 import { describeWithCluster } from './cluster.ts';
@@ -92,6 +96,57 @@ describeWithCluster('the controller', () => {
     expect(await scenario.replicas('consumer')).toBe(1);
     await scenario.patchScaler('lag', { metadata: { annotations: { [PAUSED_ANNOTATION]: null } } });
     await waitFor(async () => (await scenario.replicas('consumer')) === 4, 15_000);
+  });
+
+  it('tells KEDA, over gRPC and as JSON, what it decided on', async () => {
+    const keda = /"keda_port":(\d+)/.exec(controller.lastLines().join('\n'))?.[1];
+    const client = new ExternalScalerClient(`127.0.0.1:${keda}`, credentials.createInsecure());
+    const call = (method: string, request: object) =>
+      new Promise((resolve, reject) => {
+        const made = (client as unknown as Record<string, (...args: unknown[]) => void>)[method]?.bind(
+          client,
+        );
+        made?.(request, (error: unknown, answer: unknown) => (error ? reject(error) : resolve(answer)));
+      });
+    const scaledObjectRef = {
+      name: 'consumer-keda',
+      namespace: NAMESPACE,
+      scalerMetadata: { streamScaler: 'lag' },
+    };
+    try {
+      expect(await call('IsActive', scaledObjectRef)).toEqual({ result: true });
+      const metricName = 's0-weir-desired-replicas';
+      expect(await call('GetMetrics', { scaledObjectRef, metricName })).toEqual({
+        metricValues: [{ metricName, metricValue: 4, metricValueFloat: 4 }],
+      });
+      const unknown = { ...scaledObjectRef, scalerMetadata: { streamScaler: 'none' } };
+      await expect(call('IsActive', unknown)).rejects.toMatchObject({ code: status.NOT_FOUND });
+    } finally {
+      client.close();
+    }
+    const decisions = `http://127.0.0.1:${controller.ports.port}/decisions/${NAMESPACE}`;
+    expect(await (await fetch(`${decisions}/lag`)).json()).toMatchObject({ replicas: { desired: 4 } });
+    expect((await fetch(`${decisions}/none`)).status).toBe(404);
+  });
+
+  it('calls no endpoint that somebody wrote into a spec, unless it is told to', async () => {
+    let called = 0;
+    const somebody = createServer((_request, response) => {
+      called++;
+      response.end();
+    });
+    const port = await listen(somebody, 0, '127.0.0.1');
+    const endpoint = `http://127.0.0.1:${port}`;
+    await scenario.createScaler('astray', {
+      stream: { name: 'x', endpoint },
+      mode: 'Full',
+      shards: { max: 2 },
+    });
+    const { message } = await scenario.condition('astray', 'Ready', { reason: 'EndpointNotAllowed' });
+    expect(message).toContain(endpoint);
+    expect(called).toBe(0);
+    await scenario.client.delete(SCALERS, { namespace: NAMESPACE, name: 'astray' });
+    await close(somebody);
   });
 
   describe('when somebody else sets the same replicas', () => {

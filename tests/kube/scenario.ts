@@ -6,6 +6,7 @@ import { toRow } from '../../services/shared/kcl/lease-row.ts';
 import { listShards } from '../../services/shared/list-shards.ts';
 import {
   type KinesisDouble,
+  type KinesisDoubleOptions,
   startKinesisDouble,
 } from '../../services/testkit/kinesis-double/kinesis-double.ts';
 import { type ServiceProcess, spawnService } from '../../services/testkit/service-process.ts';
@@ -51,6 +52,17 @@ export interface Reports {
   owner: (index: number) => string;
 }
 
+export interface ScenarioOptions {
+  /** Default 2. */
+  shards?: number;
+  double?: KinesisDoubleOptions;
+  /**
+   * Plays the kubelet: brings the pods of a workload to a number, and tells how many are ready. Left out, pods are ready as
+   * soon as they are wanted, and lease rows are written as consumers would, by `reports`.
+   */
+  kubelet?: (workload: string, replicas: number) => Promise<number>;
+}
+
 const WORKLOAD_TICK_MS = 100;
 const REPORT_TICK_MS = 200;
 
@@ -71,29 +83,39 @@ export class Scenario {
     busyShare: 0.5,
     owner: () => 'consumer-0-w',
   };
+  readonly #kubelet: ScenarioOptions['kubelet'];
   readonly #controllers = new Set<ServiceProcess>();
   readonly #loops: { timer: NodeJS.Timeout; running: Promise<void> }[] = [];
   #counter = 1;
 
-  private constructor(cluster: Cluster, double: KinesisDouble, stack: TestStack) {
+  private constructor(
+    cluster: Cluster,
+    double: KinesisDouble,
+    stack: TestStack,
+    kubelet: ScenarioOptions['kubelet'],
+  ) {
     this.cluster = cluster;
     this.client = cluster.client();
     this.double = double;
     this.stack = stack;
+    this.#kubelet = kubelet;
   }
 
-  static async start(dynamodb: string, options: { shards?: number } = {}): Promise<Scenario> {
-    const [cluster, double] = await Promise.all([Cluster.start(CONTROLLER), startKinesisDouble()]);
+  static async start(dynamodb: string, options: ScenarioOptions = {}): Promise<Scenario> {
+    const [cluster, double] = await Promise.all([
+      Cluster.start(CONTROLLER),
+      startKinesisDouble(options.double),
+    ]);
     const stack = await TestStack.create(
       { kinesis: double.endpoint, dynamodb },
       { shards: options.shards ?? 2 },
     );
-    const scenario = new Scenario(cluster, double, stack);
+    const scenario = new Scenario(cluster, double, stack, options.kubelet);
     await installCrd(scenario.client);
     await scenario.#bind('scaler', scalerRules());
     await scenario.#bind('leader', leaderRules());
     scenario.#every(WORKLOAD_TICK_MS, () => scenario.#settleWorkloads());
-    scenario.#every(REPORT_TICK_MS, () => scenario.#report());
+    if (!options.kubelet) scenario.#every(REPORT_TICK_MS, () => scenario.#report());
     return scenario;
   }
 
@@ -160,13 +182,16 @@ export class Scenario {
   }
 
   /** Starts a controller with the rights of its rendered Role and nothing else. */
-  async startController(env: Record<string, string> = {}, server?: string): Promise<ServiceProcess> {
+  async startController(
+    env: Record<string, string> = {},
+    entry = 'services/controller/main.ts',
+  ): Promise<ServiceProcess> {
     const { AWS_REGION = '', AWS_ENDPOINT_URL_KINESIS = '', AWS_ENDPOINT_URL_DYNAMODB = '' } = this.stack.env;
     const controller = await spawnService({
       name: 'controller',
-      entry: 'services/controller/main.ts',
+      entry,
       env: {
-        KUBECONFIG: this.cluster.kubeConfigFile(this.cluster.user(CONTROLLER), server),
+        KUBECONFIG: this.cluster.kubeConfigFile(this.cluster.user(CONTROLLER)),
         HOME: '/nonexistent',
         WATCH_NAMESPACE: NAMESPACE,
         POD_NAMESPACE: NAMESPACE,
@@ -234,9 +259,11 @@ export class Scenario {
     for (const resource of [DEPLOYMENTS, STATEFUL_SETS]) {
       const { items } = await this.client.list<Workload>(resource, { namespace: NAMESPACE });
       for (const { metadata, spec, status } of items) {
-        if (status?.readyReplicas === spec.replicas) continue;
-        const next = { replicas: spec.replicas, readyReplicas: spec.replicas };
-        const at = { namespace: NAMESPACE, name: metadata.name };
+        const { name } = metadata;
+        const ready = (await this.#kubelet?.(name, spec.replicas)) ?? spec.replicas;
+        if (status?.readyReplicas === ready && status.replicas === spec.replicas) continue;
+        const next = { replicas: spec.replicas, readyReplicas: ready };
+        const at = { namespace: NAMESPACE, name };
         await this.client.patch(resource, at, 'merge', { status: next }, { subresource: 'status' });
       }
     }

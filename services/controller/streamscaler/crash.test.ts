@@ -149,6 +149,7 @@ async function lookOnce(): Promise<void> {
     actor: new Actor(shared),
     conflicts: new Conflicts(client, clock),
     board: new DecisionBoard(clock),
+    streamEndpoints: [],
     tickMs: 1_000,
   });
   await reconciler.reconcile('a/s', new AbortController().signal).catch(() => {});

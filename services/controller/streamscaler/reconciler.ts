@@ -15,6 +15,7 @@ import type { StatusWriter } from '../runtime/status.ts';
 import { ABLE_TO_SCALE, type Actor, TOLD_BY_ACT } from './actor.ts';
 import type { AwsPool } from './aws-pool.ts';
 import { type Conflicts, olderOnStream } from './conflicts.ts';
+import { endpointProblem } from './endpoints.ts';
 import type { ScalerMetrics } from './metrics.ts';
 import { type Plan, planFor } from './plan.ts';
 import { StreamReader } from './stream-reader.ts';
@@ -33,6 +34,8 @@ export interface ReconcilerDeps {
   board: DecisionBoard;
   clock: Clock;
   log: Logger;
+  /** Origins that a stream's endpoint may have besides those of Kinesis at AWS; `*` for any. */
+  streamEndpoints: readonly string[];
   /** Time between two looks at a StreamScaler, in ms. */
   tickMs: number;
 }
@@ -78,9 +81,10 @@ export class StreamScalerReconciler {
 
   async #one(key: string, scaler: StreamScaler, signal: AbortSignal): Promise<void> {
     const { targets, actor, metrics, board, status, clock } = this.#deps;
+    const foreign = endpointProblem(scaler.spec.stream.endpoint, this.#deps.streamEndpoints);
     const [target, seen] = await Promise.all([
       targets.read(scaler, signal),
-      this.#reader(key, scaler).observe(),
+      foreign ? { stream: undefined, problems: [foreign.message] } : this.#reader(key, scaler).observe(),
     ]);
     const hindrances = await this.#hindrances(scaler, target);
     const problems = 'problem' in target ? [target.problem.message, ...seen.problems] : seen.problems;
@@ -97,7 +101,7 @@ export class StreamScalerReconciler {
       status: scaler.status,
     });
     const actions = plan.actions.filter(({ kind }) => kind !== 'scale' || hindrances.scale === undefined);
-    const wanted = this.#status(scaler, plan, hindrances, actions);
+    const wanted = this.#status(scaler, plan, { ...hindrances, stream: foreign }, actions);
     signal.throwIfAborted();
     // Written before anything is done; with the version that was read, so that it is not done on an old view.
     const written = await status.write(scaler, wanted, signal);
@@ -140,7 +144,7 @@ export class StreamScalerReconciler {
   #status(
     scaler: StreamScaler,
     plan: Plan,
-    hindrances: { scale?: TargetProblem; reshard?: TargetProblem },
+    hindrances: { stream: TargetProblem | undefined; scale?: TargetProblem; reshard?: TargetProblem },
     actions: Plan['actions'],
   ): StreamScalerStatus {
     const { generation } = scaler.metadata;
@@ -152,6 +156,7 @@ export class StreamScalerReconciler {
       updates.set('AbleToScale', { type: 'AbleToScale', status: 'False', ...hindrances.scale });
       updates.set('Ready', { type: 'Ready', status: 'False', ...hindrances.scale });
     }
+    if (hindrances.stream) updates.set('Ready', { type: 'Ready', status: 'False', ...hindrances.stream });
     if (hindrances.reshard) {
       updates.set('AbleToReshard', { type: 'AbleToReshard', status: 'False', ...hindrances.reshard });
     }
