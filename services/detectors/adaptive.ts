@@ -220,8 +220,8 @@ export function adaptiveDetector(
     initial: () => new DataView(new ArrayBuffer(STATE_BYTES)),
     score(state, { amount, timestamp }) {
       const score = assess(state, amount, timestamp);
-      if (score < limit) return { score, isAnomaly: false, method: 'adaptive' };
-      return { score, isAnomaly: true, method: 'adaptive', explanation: explain(state, amount) };
+      if (score < limit) return { score, isAnomaly: false, method: name };
+      return { score, isAnomaly: true, method: name, explanation: explain(state, amount) };
     },
     encode: (state) => new Uint8Array(state.buffer.slice(0)),
     decode(bytes, version) {

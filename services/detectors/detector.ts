@@ -11,7 +11,7 @@ export interface Verdict {
   /** How unusual the event is; the scale is the detector's, larger is more unusual. Finite. */
   score: number;
   isAnomaly: boolean;
-  /** Stored as `detection_method`. */
+  /** Stored as `detection_method`: the detector's name, so that the table says which of several of a kind decided. */
   method: string;
   /** Why, in a few words for a person; only where there is something to say. */
   explanation?: string;

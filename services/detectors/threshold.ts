@@ -23,6 +23,8 @@ export function thresholdDetector(
   { threshold, perSource }: z.output<typeof thresholdParameters>,
 ): Detector<undefined> {
   const overrides = new Map(Object.entries(perSource));
+  // The original design's name for it; one of several of the kind goes by its own.
+  const method = name === 'threshold' ? 'threshold_based' : name;
   return {
     name,
     stateVersion: 1,
@@ -34,7 +36,7 @@ export function thresholdDetector(
         // The lower end keeps an amount near -Number.MAX_VALUE finite.
         score: Math.max(-Number.MAX_VALUE, Math.min(amount / limit, MAX_SCORE)),
         isAnomaly: amount > limit,
-        method: 'threshold_based',
+        method,
       };
     },
     encode: () => new Uint8Array(),

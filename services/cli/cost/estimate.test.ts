@@ -46,6 +46,16 @@ describe('the estimate of a bill', () => {
     expect(tables(w) / tables({ ...w, store: 'anomalies' })).toBeGreaterThan(5);
   });
 
+  it('writes states as `npm run bench -- cost` counted them: some 150,000 units a million events of 500 sources', () => {
+    const w = { ...workload, sources: 500, anomalyShare: 0.01, store: 'anomalies' as const };
+    const units = usdOf(w, /states/) / 0.625;
+    const millionsOfEvents = estimate(w).eventsPerMonth / 1e6;
+    expect(units / millionsOfEvents).toBeGreaterThan(0.12);
+    expect(units / millionsOfEvents).toBeLessThan(0.17);
+    // An invocation's states are written at its end, whatever a pod's interval.
+    expect(usdOf({ ...w, consumer: 'lambda' }, /states/)).toBeGreaterThan(usdOf(w, /states/));
+  });
+
   it('never falls when the rate grows, and is a sum of its lines', () => {
     let before = 0;
     for (const eventsPerSecond of [0, 1, 10, 100, 1000, 10_000, 100_000]) {

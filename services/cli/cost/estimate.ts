@@ -53,8 +53,10 @@ export const ASSUMPTIONS = {
   utilization: 0.7,
   /** Aggregates of a shard a second under load: one for each PutRecords call of 10 ms. */
   aggregatesPerShardSecond: 100,
-  /** State and rollup of a source are written so often, in seconds (`CHECKPOINT_INTERVAL_MS`). */
-  flushSeconds: 1,
+  /** A pod writes the state of a source that had events so often, in seconds (`CHECKPOINT_INTERVAL_MS=auto`). */
+  flushSeconds: 10,
+  /** Write units of a state: 256 request ids are 2 KiB of it. */
+  stateUnits: 3,
   /** Lease renewals and checkpoints of a shard, write units a second; and reads of the lease table, read units. */
   leaseWritesPerSecond: 1.3,
   leaseReadsPerSecond: 1,
@@ -156,9 +158,9 @@ function tableLines(w: Workload, shards: number): CostLine[] {
   const items = w.store === 'all' ? w.eventsPerSecond : anomalies;
   // An anomaly is in the sparse index too.
   const itemUnits = (items + anomalies) * unitsPerItem * SECONDS;
-  const touched = Math.min(w.eventsPerSecond, w.sources / ASSUMPTIONS.flushSeconds);
-  // A rollup and a state for each source that had events.
-  const rollupUnits = w.store === 'anomalies' ? 2 * touched * SECONDS : 0;
+  const states = statesPerSecond(w, shards) * ASSUMPTIONS.stateUnits;
+  const rollups = Math.min(w.eventsPerSecond, w.sources / 60);
+  const rollupUnits = w.store === 'anomalies' ? (states + rollups) * SECONDS : 0;
   const leases = w.consumer === 'pods' ? shards : 0;
   const leaseUnits = leases * ASSUMPTIONS.leaseWritesPerSecond * SECONDS;
   const leaseReads = leases * ASSUMPTIONS.leaseReadsPerSecond * SECONDS;
@@ -188,6 +190,24 @@ function tableLines(w: Workload, shards: number): CostLine[] {
   ];
 }
 
+/** Writes of states: at a pod's checkpoints, and at the end of each invocation of a function. */
+function statesPerSecond(w: Workload, shards: number): number {
+  const { flushSeconds, lambdaParallelization } = ASSUMPTIONS;
+  const flushes =
+    w.consumer === 'pods' ? 1 / flushSeconds : invocations(w, shards) / (shards * lambdaParallelization);
+  return Math.min(w.eventsPerSecond, w.sources * flushes);
+}
+
+/** Invocations of the function a second. */
+function invocations(w: Workload, shards: number): number {
+  const records = recordsPerSecond(w, shards);
+  const { lambdaBatchRecords, lambdaParallelization, lambdaWindowSeconds } = ASSUMPTIONS;
+  return Math.min(
+    records,
+    Math.max(records / lambdaBatchRecords, (shards * lambdaParallelization) / lambdaWindowSeconds),
+  );
+}
+
 function computeLines(w: Workload, shards: number): CostLine[] {
   const producers = podsLine('producer pods', w.eventsPerSecond, ASSUMPTIONS.producerCpuPer10k, 2);
   if (w.consumer === 'pods')
@@ -196,14 +216,7 @@ function computeLines(w: Workload, shards: number): CostLine[] {
       podsLine('consumer pods', w.eventsPerSecond, ASSUMPTIONS.consumerCpuPer10k, 1),
       podsLine('controller and console pods', 0, 0, 3),
     ];
-  const records = recordsPerSecond(w, shards);
-  const batches = Math.min(
-    records,
-    Math.max(
-      records / ASSUMPTIONS.lambdaBatchRecords,
-      (shards * ASSUMPTIONS.lambdaParallelization) / ASSUMPTIONS.lambdaWindowSeconds,
-    ),
-  );
+  const batches = invocations(w, shards);
   const seconds =
     ((batches * ASSUMPTIONS.lambdaMs + w.eventsPerSecond * ASSUMPTIONS.lambdaMsPerEvent) / 1000) * SECONDS;
   const { lambda } = PRICES;

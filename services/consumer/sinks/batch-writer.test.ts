@@ -77,6 +77,15 @@ describe('the batch writer', () => {
     expect(await stack.countRecords()).toBe(60);
   });
 
+  it('keeps a call below the 16 MB that DynamoDB reads, and returns an item above that without a call', async () => {
+    const large = rows(14).map((row) => ({ ...row, pad: { S: 'x'.repeat(390_000) } }));
+    const before = proxy.operations.length;
+    const [refused] = await write([...large, { id: { S: 'huge' }, pad: { S: 'x'.repeat(4_000_000) } }]);
+    expect(refused).toMatchObject({ key: 'huge', error: { code: 'item-too-large' } });
+    expect(proxy.operations.slice(before)).toHaveLength(2);
+    expect(await stack.countRecords()).toBe(14);
+  });
+
   it.each([
     ['unprocessed items', { kind: 'unprocessed', n: 7 }],
     ['nothing processed', { kind: 'unprocessed', n: 1 }],

@@ -2,15 +2,21 @@ import { isThrottle } from '../../shared/aws.ts';
 import { fullJitter, type Random } from '../../shared/backoff.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { DynamoDBJson } from '../../shared/dynamodb-json.ts';
-import { errorCode } from '../../shared/errors.ts';
+import { errorCode, WeirError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import { StoppedError } from '../errors.ts';
 import type { ConsumerMetrics } from '../metrics.ts';
 import type { AdaptiveLimit } from './adaptive-limit.ts';
 import type { WireItem } from './wire.ts';
 
-/** BatchWriteItem takes 25 items a call (and 16 MB, which 25 items of the allowed 400 KB can't reach). */
+/** BatchWriteItem takes 25 items a call. */
 const MAX_ITEMS_PER_CALL = 25;
+/**
+ * UTF-16 units of JSON in a call: at three bytes each below the 16 MB that DynamoDB reads. Beyond, it answers before it
+ * looks at the items, and no attempt would tell more. An item of more is above its 400 KB whatever is in it, since at
+ * most 7 units are a byte there (`{"NULL":true},` in a list is two).
+ */
+const MAX_CALL_LENGTH = 4_000_000;
 const BACKOFF = { baseMs: 50, maxMs: 5_000 };
 /** A store that is down for long is logged at its first failure and then at every so many attempts. */
 const LOG_EVERY_ATTEMPTS = 10;
@@ -22,6 +28,13 @@ export interface RefusedItem {
   /** The item's `key`. */
   key: string;
   error: Error;
+}
+
+/** An item that need not be sent to know that DynamoDB refuses it. */
+class ItemTooLargeError extends WeirError {
+  constructor(length: number) {
+    super('item-too-large', `an item of ${length} characters of JSON is above DynamoDB's 400 KB`);
+  }
 }
 
 export interface BatchWriterDeps {
@@ -73,9 +86,12 @@ export class BatchWriter {
   async write(items: readonly WireItem[], signal: AbortSignal, progress: () => void): Promise<RefusedItem[]> {
     const refused: RefusedItem[] = [];
     const calls: Promise<void>[] = [];
-    for (let i = 0; i < items.length; i += MAX_ITEMS_PER_CALL) {
-      calls.push(this.#writeChunk(items.slice(i, i + MAX_ITEMS_PER_CALL), refused, signal, progress));
-    }
+    const possible = items.filter(({ key, json }) => {
+      if (json.length <= MAX_CALL_LENGTH) return true;
+      refused.push({ key, error: new ItemTooLargeError(json.length) });
+      return false;
+    });
+    for (const chunk of chunks(possible)) calls.push(this.#writeChunk(chunk, refused, signal, progress));
     await Promise.all(calls);
     return refused;
   }
@@ -162,6 +178,23 @@ export class BatchWriter {
     if (attempt % LOG_EVERY_ATTEMPTS === 0) log.warn(details, 'a write failed and is tried again');
     else log.debug(details, 'a write failed and is tried again');
   }
+}
+
+/** Items by the call. */
+function* chunks(items: readonly WireItem[]): Generator<WireItem[]> {
+  let chunk: WireItem[] = [];
+  let length = 0;
+  for (const item of items) {
+    const full = chunk.length === MAX_ITEMS_PER_CALL || length + item.json.length > MAX_CALL_LENGTH;
+    if (full && chunk.length > 0) {
+      yield chunk;
+      chunk = [];
+      length = 0;
+    }
+    chunk.push(item);
+    length += item.json.length;
+  }
+  if (chunk.length > 0) yield chunk;
 }
 
 function requestBody(table: string, items: readonly WireItem[]): string {

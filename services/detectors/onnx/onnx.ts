@@ -42,9 +42,9 @@ export function onnxDetector(
       const scores = batch.length > 0 ? await model.infer(features, batch.length) : [];
       return warm.map((ready, row): Verdict => {
         const score = scores[row] ?? Number.NaN;
-        if (!ready) return { score: 0, isAnomaly: false, method: 'onnx' };
-        if (Number.isFinite(score)) return { score, isAnomaly: score >= threshold, method: 'onnx' };
-        return { score: 0, isAnomaly: false, method: 'onnx', explanation: 'the model gave no finite score' };
+        if (!ready) return { score: 0, isAnomaly: false, method: name };
+        if (Number.isFinite(score)) return { score, isAnomaly: score >= threshold, method: name };
+        return { score: 0, isAnomaly: false, method: name, explanation: 'the model gave no finite score' };
       });
     },
     encode: (state) => new Uint8Array(state.buffer.slice(0)),
