@@ -48,7 +48,7 @@ export const consumerEnv = {
     { default: '', accepts: 'names as `DETECTOR` takes them, with commas', parse: parseNames },
   ),
   CHALLENGER_LIMIT_MICROS: decimal(
-    'Time a challenger may take for a record, in µs; three slices in a row above it and it is cut off.',
+    'Time a challenger may take for a record, in µs, besides 5 ms for a slice of up to 500; three slices in a row above it and it is cut off.',
     { default: 100, min: 0.001 },
   ),
   DEDUPE_WINDOW: parsed<number | 'auto'>(

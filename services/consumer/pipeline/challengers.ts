@@ -6,12 +6,14 @@ import { type AnyDetector, inBatch, type Scoring } from './scoring.ts';
 
 /** Slices in a row over the limit after which a challenger is out: one may be a garbage collection. */
 const SLOW_SLICES = 3;
+/** What a slice may take besides, in µs: a model's call has its price for one record too, and code runs cold at first. */
+const SLICE_MICROS = 5_000;
 /** A slice that takes this long is one too many. */
 const STALL_MS = 1_000;
 
 export interface ChallengersDeps {
   detectors: readonly AnyDetector[];
-  /** CPU time that a challenger may take for a record, averaged over a slice, in µs. */
+  /** Time that a challenger may take for a record, averaged over a slice, in µs. */
   limitMicros: number;
   clock: Clock;
   log: Logger;
@@ -45,6 +47,7 @@ export class Challengers {
 
   /** Scores a slice with each challenger, in the order of the stream, and compares with the champion's verdicts. */
   async score(slice: readonly Scoring[]): Promise<void> {
+    if (slice.length === 0) return;
     for (const [i, detector] of this.#deps.detectors.entries()) {
       if (this.active(detector)) await this.#scoreWith(detector, i + 1, slice);
     }
@@ -80,7 +83,7 @@ export class Challengers {
     metrics.agreement.inc({ challenger: name, verdict: 'agreed' }, agreed);
     metrics.agreement.inc({ challenger: name, verdict: 'differed' }, compared - agreed);
 
-    const slow = tookMs * 1000 > limitMicros * slice.length;
+    const slow = tookMs * 1000 > limitMicros * slice.length + SLICE_MICROS;
     const slowSlices = slow ? (this.#slowSlices.get(detector) ?? 0) + 1 : 0;
     this.#slowSlices.set(detector, slowSlices);
     if (slowSlices >= SLOW_SLICES || tookMs >= STALL_MS) {
