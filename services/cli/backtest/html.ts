@@ -41,12 +41,15 @@ export async function toHtml(all: readonly DetectorRuns[]): Promise<string> {
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 <title>weir backtest</title>
 <style>${style}
-body { font: 15px/1.4 system-ui, sans-serif; margin: 1.5rem auto; max-width: 72rem; padding: 0 1rem; color: #1b1b1b; background: #fff; }
-table { border-collapse: collapse; } th, td { padding: .2rem .8rem .2rem 0; text-align: left; } h2 { font-size: 1rem; margin: 2rem 0 .5rem; }
+:root { color-scheme: light dark; --ink: #1b1b1b; --paper: #fff; --line: #555; --grid: #ddd; --window: #f1c40f40; --0: #c0392b; --1: #2471a3; --2: #1e8449; --3: #7d3c98; --4: #b9770e; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e6e6; --paper: #161a1d; --line: #aab; --grid: #333a40; --window: #f1c40f30; --0: #ff7b6b; --1: #62b0e8; --2: #58d68d; --3: #c39bd3; --4: #f5b041; } }
+body { font: 15px/1.4 system-ui, sans-serif; margin: 1.5rem auto; max-width: 72rem; padding: 0 1rem; color: var(--ink); background: var(--paper); }
+.wide { overflow-x: auto; } table { border-collapse: collapse; } #summary th, #summary td { padding: .2rem 0 .2rem 1.2rem; text-align: right; white-space: nowrap; } #summary :first-child { padding-left: 0; text-align: left; }
+h2 { font-size: 1rem; margin: 2rem 0 .5rem; overflow-wrap: anywhere; } .note { min-height: 1.4em; margin: 0; }
 </style>
 </head>
 <body>
-<main><h1>Backtest</h1><table id="summary"></table><p id="left-out"></p><div id="plots"></div></main>
+<main><h1>Backtest</h1><div class="wide"><table id="summary"></table></div><p id="left-out"></p><div id="plots"></div></main>
 <script type="application/json" id="data">${embed(data)}</script>
 <script>${script}</script>
 <script>${PAGE}</script>
@@ -113,36 +116,39 @@ function thin(order: number[], amounts: readonly number[]): number[] {
 const PAGE = `
 'use strict';
 const { summary, plots, leftOut } = JSON.parse(document.getElementById('data').textContent);
-const colors = ['#c0392b', '#2471a3', '#1e8449', '#7d3c98', '#b9770e'];
+const dark = matchMedia('(prefers-color-scheme: dark)');
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue('--' + name).trim();
 const shapes = ['\\u25cf', '\\u25a0', '\\u25b2', '\\u25c6', '\\u2716'];
 const add = (parent, tag, text) => { const e = document.createElement(tag); if (text !== undefined) e.textContent = text; parent.append(e); return e; };
 const table = document.getElementById('summary');
 const head = add(table, 'tr');
-for (const t of ['detector', 'series', 'records', 'alarms', 'per 10,000', '\\u00b5s a record', 'precision', 'recall', 'F1', 'NAB standard']) add(head, 'th', t);
+for (const t of ['detector', 'series', 'records', 'alarms', 'per 10,000', '\\u00b5s a record', 'precision', 'recall', 'F1', 'NAB, best threshold', 'NAB, own decision']) add(head, 'th', t);
 const fixed = (n, d) => n === undefined || n === null ? '-' : n.toFixed(d);
 for (const [i, s] of summary.entries()) {
   const row = add(table, 'tr'), q = s.quality || {}, nab = (s.nab || [])[0] || {};
-  for (const t of [shapes[i % 5] + ' ' + s.detector, s.series, s.records, s.alarms, fixed(s.alarmsPer10k, 1), fixed(s.microsecondsPerRecord, 2), fixed(q.precision, 3), fixed(q.recall, 3), fixed(q.f1, 3), fixed(nab.score, 1)]) add(row, 'td', String(t));
-  row.firstChild.style.color = colors[i % 5];
+  for (const t of [shapes[i % 5] + ' ' + s.detector, s.series, s.records, s.alarms, fixed(s.alarmsPer10k, 1), fixed(s.microsecondsPerRecord, 2), fixed(q.precision, 3), fixed(q.recall, 3), fixed(q.f1, 3), fixed(nab.score, 1), fixed(nab.own, 1)]) add(row, 'td', String(t));
+  row.firstChild.style.color = 'var(--' + (i % 5) + ')';
 }
 if (leftOut > 0) document.getElementById('left-out').textContent = leftOut + ' more series are not drawn.';
+const wide = () => Math.min(1100, document.documentElement.clientWidth - 40);
 const place = document.getElementById('plots');
 for (const plot of plots) {
   add(place, 'h2', plot.title);
   const box = add(place, 'div');
   const note = add(place, 'p', '');
+  note.className = 'note';
   const draw = (u) => {
     const c = u.ctx;
     c.save();
-    c.fillStyle = 'rgba(241,196,15,.25)';
+    c.beginPath(); c.rect(u.bbox.left, u.bbox.top, u.bbox.width, u.bbox.height); c.clip();
+    c.fillStyle = css('window');
     for (const [from, to] of plot.windows) {
       const a = u.valToPos(from, 'x', true), b = u.valToPos(to, 'x', true);
       c.fillRect(a, u.bbox.top, Math.max(2, b - a), u.bbox.height);
     }
-    c.beginPath(); c.rect(u.bbox.left, u.bbox.top, u.bbox.width, u.bbox.height); c.clip();
-    c.font = '18px sans-serif'; c.textAlign = 'center'; c.textBaseline = 'middle';
+    c.font = 16 * devicePixelRatio + 'px sans-serif'; c.textAlign = 'center'; c.textBaseline = 'middle';
     plot.alarms.forEach((alarm, i) => {
-      c.fillStyle = colors[i % 5];
+      c.fillStyle = css(i % 5);
       alarm.times.forEach((t, n) => c.fillText(shapes[i % 5], u.valToPos(t, 'x', true), u.valToPos(alarm.amounts[n], 'y', true)));
     });
     c.restore();
@@ -155,7 +161,10 @@ for (const plot of plots) {
     });
     note.textContent = text;
   };
-  new uPlot({ width: Math.min(1100, document.documentElement.clientWidth - 40), height: 240, tzDate: (t) => uPlot.tzDate(new Date(t * 1e3), 'Etc/UTC'),
-    series: [{}, { label: 'amount', stroke: '#555', width: 1, points: { show: false } }], hooks: { draw: [draw], setCursor: [hover] } }, [plot.times, plot.amounts], box);
+  const axis = { stroke: () => css('ink'), grid: { stroke: () => css('grid'), width: 1 }, ticks: { stroke: () => css('grid') } };
+  const chart = new uPlot({ width: wide(), height: 240, tzDate: (t) => uPlot.tzDate(new Date(t * 1e3), 'Etc/UTC'),
+    axes: [axis, axis], series: [{ label: 'Time (UTC)' }, { label: 'amount', stroke: () => css('line'), width: 1, points: { show: false } }], hooks: { draw: [draw], setCursor: [hover] } }, [plot.times, plot.amounts], box);
+  dark.addEventListener('change', () => chart.redraw(false, true));
+  addEventListener('resize', () => chart.setSize({ width: wide(), height: 240 }));
 }
 `;
