@@ -31,6 +31,8 @@ const EVERY_MS = {
   shards: 30_000,
 } as const;
 const TICK_MS = 1_000;
+/** How long a page waits for the first readings; what is slower comes later. */
+const FIRST_MS = 3_000;
 /** How long reading goes on after the last page was closed: a reload, a reconnection. */
 const LINGER_MS = 5_000;
 
@@ -116,6 +118,8 @@ export class Poller {
     });
     this.#shards = reading('shards', () => listShards(kinesis, stream));
     this.#scrapes = reading('metrics', async (signal) => {
+      // They say where the consumers are.
+      await this.#atMost(FIRST_MS / 2, this.#leases.tried, signal);
       const scrape = await rates.read(signal);
       this.#window.add(clock.monotonic(), scrape.totals);
       return scrape;
@@ -157,7 +161,7 @@ export class Poller {
     };
   }
 
-  /** All that is known, once each thing was read, or tried to be, for the first time. */
+  /** All that is known, once each thing was read, or tried to be, for the first time; after 3 s at the latest. */
   async everything(): Promise<Everything> {
     await this.#running?.first;
     return {
@@ -227,26 +231,28 @@ export class Poller {
     const stop = new AbortController();
     // Rates over a time in which nobody looked would be no one's.
     this.#window.clear();
-    const first = this.#tickAfterFirst(stop.signal);
-    const done = first.then(() => this.#ticks(stop.signal));
+    const readings = this.#readings.map((reading) => reading.run(stop.signal));
+    const first = this.#first(stop.signal);
+    const done = first.then(() => this.#ticks(stop.signal)).then(() => Promise.all(readings));
     return { stop, first, done };
   }
 
-  /** Metrics come after the leases, which say where the consumers are. */
-  async #tickAfterFirst(signal: AbortSignal): Promise<void> {
-    const [scrapes, ...others] = this.#readings;
-    await Promise.all(others.map((reading) => reading.once(signal)));
-    await scrapes?.once(signal);
-    this.#tick();
+  async #first(signal: AbortSignal): Promise<void> {
+    await this.#atMost(FIRST_MS, Promise.all(this.#readings.map(({ tried }) => tried)), signal);
+    if (!signal.aborted) this.#tick();
+  }
+
+  async #atMost(ms: number, what: Promise<unknown>, signal: AbortSignal): Promise<void> {
+    const waiting = new AbortController();
+    await Promise.race([what, this.#deps.clock.sleep(ms, AbortSignal.any([signal, waiting.signal]))]);
+    waiting.abort();
   }
 
   async #ticks(signal: AbortSignal): Promise<void> {
-    const readings = this.#readings.map((reading) => reading.run(signal));
     while (!signal.aborted) {
       await this.#deps.clock.sleep(TICK_MS, signal);
       if (!signal.aborted) this.#tick();
     }
-    await Promise.all(readings);
   }
 
   #tick(): void {

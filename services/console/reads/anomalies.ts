@@ -80,12 +80,13 @@ export async function readAnomalies(
       for (const item of answer.Items ?? []) anomalies.push(toAnomaly(item));
       start = answer.LastEvaluatedKey;
       left--;
-      if (anomalies.length >= limit || (left <= 0 && (start !== undefined || i < days.length - 1))) {
+      const more = start !== undefined || i < days.length - 1;
+      if (anomalies.length > limit || (more && (left <= 0 || anomalies.length === limit))) {
         const kept = anomalies.slice(0, limit);
-        const read = anomalies.length > limit ? kept.at(-1)?.at : (start?.anomaly_time?.S ?? kept.at(-1)?.at);
+        const end = `${day}T${order === 'newest' ? '00:00:00.000' : '23:59:59.999'}Z`;
         return {
           anomalies: kept,
-          stoppedAt: start || i < days.length - 1 || anomalies.length > limit ? (read ?? to) : undefined,
+          stoppedAt: anomalies.length > limit ? kept.at(-1)?.at : (start?.anomaly_time?.S ?? end),
         };
       }
     } while (start);

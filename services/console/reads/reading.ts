@@ -31,16 +31,26 @@ export class Reading<T> {
   problem: string | undefined;
   readonly #options: ReadingOptions<T>;
   #soon: AbortController | undefined;
+  #tried = Promise.withResolvers<void>();
 
   constructor(options: ReadingOptions<T>) {
     this.name = options.name;
     this.#options = options;
   }
 
-  /** Reads again and again until `signal` aborts, after a pause each time. Never throws. */
+  /** Settles when what `run` was called for was read, or tried to be, for the first time. */
+  get tried(): Promise<void> {
+    return this.#tried.promise;
+  }
+
+  /** Reads until `signal` aborts. Never throws. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, random, everyMs } = this.#options;
-    for (let failures = this.problem === undefined ? 0 : 1; !signal.aborted; ) {
+    const tried = Promise.withResolvers<void>();
+    this.#tried = tried;
+    for (let failures = 0; !signal.aborted; ) {
+      failures = (await this.#once(signal)) ? 0 : failures + 1;
+      tried.resolve();
       const pause = Math.min(MAX_PAUSE_MS, everyMs * 2 ** Math.min(failures, 10));
       this.#soon = new AbortController();
       // At least half of it, so that several consoles that fail together spread.
@@ -48,8 +58,8 @@ export class Reading<T> {
         failures === 0 ? everyMs : Math.max(everyMs, pause * (0.5 + random() / 2)),
         AbortSignal.any([signal, this.#soon.signal]),
       );
-      if (!signal.aborted) failures = (await this.once(signal)) ? 0 : failures + 1;
     }
+    tried.resolve();
   }
 
   /** Makes the next reading of `run` come at once. */
@@ -58,7 +68,7 @@ export class Reading<T> {
   }
 
   /** @returns whether it could be read. */
-  async once(signal: AbortSignal): Promise<boolean> {
+  async #once(signal: AbortSignal): Promise<boolean> {
     const { name, read, clock, metrics } = this.#options;
     try {
       this.value = await read(signal);
