@@ -1,8 +1,14 @@
-import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
+import {
+  Agent,
+  createServer,
+  request as httpRequest,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 /** What the proxy does with one request instead of passing it on as it is. */
-type Fault =
+export type ProxyFault =
   /** Answers with an AWS error, and the service never sees the request. */
   | { kind: 'error'; status: number; type: string }
   /** Breaks the connection, and the service never sees the request. */
@@ -14,48 +20,72 @@ type Fault =
   /** BatchWriteItem: only the first `n` items of each table reach the service, the others come back unprocessed. */
   | { kind: 'unprocessed'; n: number };
 
+/** A call as it came. */
+export interface ProxiedCall {
+  operation: string;
+  /** Path of its URL, by which callers may be told apart; the emulator sees `/`. */
+  path: string;
+  body: Buffer;
+}
+
+/** Is asked about each call that no planned fault befalls. */
+export interface ProxyRule {
+  /** The call waits for it before the service sees it. */
+  before(call: ProxiedCall): Promise<ProxyFault | undefined>;
+  /** The answer waits for it. @param status of the service's answer; `undefined` when the service did not see the call. */
+  after(call: ProxiedCall, status: number | undefined): Promise<void>;
+}
+
 /** An HTTP proxy before an emulator that makes the faults which the emulator can't. */
 export interface FaultProxy {
   readonly endpoint: string;
-  /** Operations that came, in order: `BatchWriteItem` … */
+  /** Operations that came, in order, where there is no rule: `BatchWriteItem` … */
   readonly operations: readonly string[];
   /** The next requests of an operation get these faults, one each, in this order; what was planned before is forgotten. */
-  plan(operation: string, ...faults: Fault[]): void;
+  plan(operation: string, ...faults: ProxyFault[]): void;
   /** The requests of an operation for which nothing is planned get this fault from now on. */
-  always(operation: string, fault: Fault): void;
+  always(operation: string, fault: ProxyFault): void;
   stop(): Promise<void>;
 }
 
 type Tables = Record<string, unknown[]>;
 
 /** Starts a proxy before `target`, a DynamoDB or Kinesis endpoint that speaks AWS's JSON protocol. */
-export async function startFaultProxy(target: string): Promise<FaultProxy> {
-  const planned = new Map<string, Fault[]>();
-  const lasting = new Map<string, Fault>();
+export async function startFaultProxy(target: string, rule?: ProxyRule): Promise<FaultProxy> {
+  const agent = new Agent({ keepAlive: true });
+  const planned = new Map<string, ProxyFault[]>();
+  const lasting = new Map<string, ProxyFault>();
   const operations: string[] = [];
   const server = createServer((request, response) => {
     const operation = String(request.headers['x-amz-target']).split('.').at(-1) ?? '';
-    operations.push(operation);
-    void handle(request, response, planned.get(operation)?.shift() ?? lasting.get(operation)).catch(() =>
-      request.destroy(),
-    );
+    if (!rule) operations.push(operation);
+    void serve(request, response, operation).catch(() => request.destroy());
   });
+
+  async function serve(request: IncomingMessage, response: ServerResponse, operation: string): Promise<void> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const call = { operation, path: request.url ?? '/', body: Buffer.concat(chunks) };
+    const fault = planned.get(operation)?.shift() ?? lasting.get(operation) ?? (await rule?.before(call));
+    await handle(request, response, call, fault);
+  }
 
   async function handle(
     request: IncomingMessage,
     response: ServerResponse,
-    fault: Fault | undefined,
+    call: ProxiedCall,
+    fault: ProxyFault | undefined,
   ): Promise<void> {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
-    let body = Buffer.concat(chunks);
+    let body: Buffer = call.body;
     let held: Tables | undefined;
     switch (fault?.kind) {
       case 'error':
+        await rule?.after(call, undefined);
         response.writeHead(fault.status, { 'content-type': 'application/x-amz-json-1.0' });
         response.end(JSON.stringify({ __type: `com.amazonaws#${fault.type}`, message: 'planned' }));
         return;
       case 'reset':
+        await rule?.after(call, undefined);
         request.socket.destroy();
         return;
       case 'latency':
@@ -65,7 +95,11 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
         ({ body, held } = withhold(body, fault.n));
         break;
     }
-    const answer = await forward(target, request, body);
+    const answer = await forward(target, request, body, agent).catch(async (error: unknown) => {
+      await rule?.after(call, undefined);
+      throw error;
+    });
+    await rule?.after(call, answer.status);
     if (fault?.kind === 'lost-answer') {
       request.socket.destroy();
       return;
@@ -87,6 +121,7 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
     },
     async stop() {
       server.closeAllConnections();
+      agent.destroy();
       await new Promise((resolve) => server.close(resolve));
     },
   };
@@ -104,10 +139,10 @@ function withhold(body: Buffer, n: number): { body: Buffer<ArrayBuffer>; held: T
   return { body: Buffer.from(JSON.stringify({ ...parsed, RequestItems: kept })), held };
 }
 
-async function forward(target: string, from: IncomingMessage, body: Buffer) {
+async function forward(target: string, from: IncomingMessage, body: Buffer, agent: Agent) {
   return new Promise<{ status: number; type: string; text: string }>((resolve, reject) => {
     const headers = { ...from.headers, 'content-length': String(body.length) };
-    const outgoing = httpRequest(target, { method: 'POST', headers, agent: false }, (answer) => {
+    const outgoing = httpRequest(target, { method: 'POST', headers, agent }, (answer) => {
       let text = '';
       answer.setEncoding('utf8');
       answer.on('data', (chunk: string) => {

@@ -1,5 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { type AttributeValue, type DynamoDBClient, paginateScan } from '@aws-sdk/client-dynamodb';
+import {
+  type AttributeValue,
+  DeleteTableCommand,
+  type DynamoDBClient,
+  paginateScan,
+} from '@aws-sdk/client-dynamodb';
 import { type KinesisClient, PutRecordsCommand } from '@aws-sdk/client-kinesis';
 import { unmarshall } from '@aws-sdk/util-dynamodb';
 import { createDynamoDBClient, createKinesisClient } from '../shared/aws.ts';
@@ -127,6 +132,14 @@ export class TestStack {
       for (const item of page.Items ?? []) items.push(unmarshall(item as Record<string, AttributeValue>));
     }
     return items;
+  }
+
+  /** Deletes the tables, for who makes many in one emulator. */
+  async dropTables(): Promise<void> {
+    const { recordsTable, leaseTable, stateTable, deadLetterTable } = this.resources;
+    for (const TableName of [recordsTable, leaseTable, stateTable, deadLetterTable]) {
+      await this.dynamodb.send(new DeleteTableCommand({ TableName }));
+    }
   }
 
   async close(): Promise<void> {

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, i
 import { createDynamoDBClient } from '../../shared/aws.ts';
 import { EMULATOR_CREDENTIALS } from '../../testkit/emulators.ts';
 import { type FaultProxy, startFaultProxy } from '../../testkit/fault-proxy.ts';
+import { seededRandom } from '../../testkit/seeded-random.ts';
 import { TestStack } from '../../testkit/stack.ts';
 import { StoppedError } from '../errors.ts';
 import type { StreamRecord } from '../record.ts';
@@ -232,7 +233,7 @@ describe('any schedule of crashes, handoffs and zombies', () => {
   it.each(Array.from({ length: 6 }, (_, seed) => seed))(
     'leaves the tables of a replay, seed %i',
     async (seed) => {
-      const random = seeded(seed);
+      const random = seededRandom(seed);
       const below = (n: number) => Math.floor(random() * n);
       const records = stream(150, 1 + below(8));
       // A window no larger than retries need: a larger one would hide a state that is scored into twice.
@@ -269,14 +270,3 @@ describe('any schedule of crashes, handoffs and zombies', () => {
     },
   );
 });
-
-/** Mulberry32. */
-function seeded(seed: number): () => number {
-  let state = seed + 0x9e3779b9;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

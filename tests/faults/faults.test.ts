@@ -1,0 +1,45 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, inject, it } from 'vitest';
+import { MUTANTS, mutated } from './mutants.ts';
+import { runSeed } from './run.ts';
+import { scheduleOf } from './schedule.ts';
+
+/** At once; each waits for most of its time. */
+const PARALLEL = 4;
+const SEEDS = [1, 2, 3, 4, 5, 6, 7, 8];
+
+const dynamodb = inject('dynamodbEndpoint');
+
+describe('what consumers leave behind, whatever befalls them, is what an offline replay of the stream gives', () => {
+  it('in one process, by random schedules', { timeout: 150_000 }, async () => {
+    const seeds = [...SEEDS];
+    const failed: unknown[] = [];
+    const lane = async () => {
+      for (let seed = seeds.shift(); seed !== undefined; seed = seeds.shift()) {
+        const result = await runSeed({ seed, level: 'in-process', dynamodb });
+        expect(result.records).toBeGreaterThan(0);
+        if (result.problems.length > 0) failed.push(result);
+      }
+    };
+    await Promise.all(Array.from({ length: PARALLEL }, lane));
+    expect(failed).toEqual([]);
+  });
+
+  it('as processes that are killed, stopped and continued', { timeout: 120_000 }, async () => {
+    const { problems } = await runSeed({ seed: 1, level: 'processes', dynamodb });
+    expect(problems).toEqual([]);
+  });
+
+  it('by schedules that hold every kind of step', () => {
+    const steps = SEEDS.flatMap((seed) => scheduleOf(seed).steps.map(({ does }) => does));
+    const kinds = ['put', 'start', 'kill', 'stop', 'freeze', 'split', 'merge', 'faults', 'jump', 'wait'];
+    expect(new Set(steps)).toEqual(new Set([...kinds, 'expire-iterators']));
+    expect(scheduleOf(7)).toEqual(scheduleOf(7));
+  });
+
+  it('and the faults that are put in on purpose to try the suite still fit the code', () => {
+    for (const edit of MUTANTS.flatMap(({ edits }) => edits)) {
+      expect(() => mutated(readFileSync(`services/consumer/${edit.file}`, 'utf8'), edit)).not.toThrow();
+    }
+  });
+});

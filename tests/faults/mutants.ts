@@ -1,0 +1,179 @@
+/**
+ * `npm run soak:mutants -- [--only <text>] [--seeds N]`: puts each of these faults into a copy of the consumer, on purpose,
+ * and says how many seeds the suite took to see it. Exits non-zero when it didn't see one.
+ */
+import { execFile } from 'node:child_process';
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs, promisify } from 'node:util';
+
+const run = promisify(execFile);
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** A text that stands once in a file of `services/consumer/`, and what is put in its place. */
+interface Edit {
+  file: string;
+  find: string;
+  replace: string;
+}
+
+interface Mutant {
+  name: string;
+  edits: readonly Edit[];
+}
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'checkpoint before write',
+    edits: [
+      {
+        file: 'shard-consumer.ts',
+        find: '        await processor.process(slice, abort, this.#progress);',
+        replace: `        await this.#held.checkpoint({ sequenceNumber: last.sequenceNumber, subSequenceNumber: last.subSequenceNumber ?? 0 });
+        await processor.process(slice, abort, this.#progress);`,
+      },
+    ],
+  },
+  {
+    name: 'checkpoint before state',
+    edits: [
+      {
+        file: 'shard-consumer.ts',
+        find: '    await processor.flush(abort, this.#progress);\n    // Not waited for',
+        replace: '    // Not waited for',
+      },
+    ],
+  },
+  {
+    name: 'unfenced checkpoint',
+    edits: [
+      {
+        file: 'leases/lease-store.ts',
+        find: 'if (await this.#unlessMoved(() => this.#update(held, ownerUpdate(next, write)))) return next;',
+        replace: `await this.#client.send(
+      new UpdateItemCommand({
+        TableName: this.#table,
+        Key: { leaseKey: { S: held.leaseKey } },
+        UpdateExpression: ownerUpdate(next, write).expression,
+        ExpressionAttributeValues: ownerUpdate(next, write).values,
+      }),
+    );
+    if (next) return next;`,
+      },
+    ],
+  },
+  {
+    name: 'child before parent',
+    edits: [
+      {
+        file: 'lineage/lineage.ts',
+        find: 'if (parents.every((id) => isFinished(leased.get(id)))) create(shard, fromTracked);',
+        replace: 'create(shard, fromTracked);',
+      },
+      {
+        file: 'lineage/lineage.ts',
+        find: 'return parent === undefined || isFinished(parent);',
+        replace: 'return true;',
+      },
+    ],
+  },
+  {
+    name: 'state written without its watermark',
+    edits: [
+      { file: 'state/state-store.ts', find: "['#w=:w']", replace: "['#unread=:w']" },
+      {
+        file: 'state/state-store.ts',
+        find: `['"#w":"watermark"']`,
+        replace: `['"#w":"watermark","#unread":"unread"']`,
+      },
+    ],
+  },
+  {
+    name: 'state written whatever its watermark',
+    edits: [
+      {
+        file: 'state/state-store.ts',
+        find: 'attribute_not_exists(#w) OR #w<=:w',
+        replace: 'attribute_not_exists(#w) OR #w<=:w OR #w>:w',
+      },
+    ],
+  },
+  {
+    name: 'aggregate cut at a checkpoint',
+    edits: [
+      {
+        file: 'fetch/user-records.ts',
+        find: '  while (end < records.length && records[end]?.sequenceNumber === records[end - 1]?.sequenceNumber) end++;\n',
+        replace: '',
+      },
+      {
+        file: 'fetch/user-records.ts',
+        find: '  let end = Math.min(start + size, records.length);',
+        replace: '  const end = Math.min(start + size, records.length);',
+      },
+      {
+        file: 'fetch/user-records.ts',
+        find: 'return sequenceNumber === done.sequenceNumber && subSequenceNumber <= done.subSequenceNumber;',
+        replace: 'return sequenceNumber === done.sequenceNumber && subSequenceNumber >= 0;',
+      },
+    ],
+  },
+  {
+    name: 'dedupe dropped',
+    edits: [
+      {
+        file: 'pipeline/shard-pipeline.ts',
+        find: 'if (state.window && !state.window.admit(record.id)) {',
+        replace: 'if (state.window && !state.window.admit(record.id) && state.slice < 0) {',
+      },
+    ],
+  },
+];
+
+/** A copy of what a run needs, with the mutant in it. @returns its folder. */
+async function mutate({ edits }: Mutant): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'weir-mutant-'));
+  for (const part of ['services', 'tests/faults', 'package.json']) {
+    await cp(join(ROOT, part), join(folder, part), { recursive: true });
+  }
+  await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+  for (const { file, find, replace } of edits) {
+    const path = join(folder, 'services/consumer', file);
+    await writeFile(path, mutated(await readFile(path, 'utf8'), { file, find, replace }));
+  }
+  return folder;
+}
+
+/** @throws Error when the text that is to be replaced does not stand there once: then the mutant is out of date. */
+export function mutated(text: string, { file, find, replace }: Edit): string {
+  if (text.split(find).length !== 2) throw new Error(`${file} does not hold once: ${find}`);
+  return text.replace(find, () => replace);
+}
+
+async function tryOut(mutant: Mutant, seeds: string): Promise<boolean> {
+  const folder = await mutate(mutant);
+  const startedAt = performance.now();
+  const args = ['tests/faults/soak.ts', '--seeds', seeds, '--bail'];
+  const { stdout, code } = await run(process.execPath, args, { cwd: folder, maxBuffer: 2 ** 26 }).then(
+    ({ stdout }) => ({ stdout, code: 0 }),
+    (error: { stdout: string; code: number }) => error,
+  );
+  await rm(folder, { recursive: true });
+  const lines = stdout.split('\n');
+  const [problem = ''] = lines.filter((line) => line.startsWith('  '));
+  const took = `${/(\d+) seeds \(/.exec(stdout)?.[1]} seeds, ${Math.round((performance.now() - startedAt) / 1000)} s`;
+  const seen = code === 1 && problem !== '';
+  process.stdout.write(`${seen ? 'seen' : 'NOT SEEN'}: ${mutant.name} (${took})\n${problem.slice(0, 240)}\n`);
+  return seen;
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    options: { only: { type: 'string', default: '' }, seeds: { type: 'string', default: '60' } },
+  });
+  for (const mutant of MUTANTS) {
+    if (mutant.name.includes(values.only) && !(await tryOut(mutant, values.seeds))) process.exitCode = 1;
+  }
+}

@@ -1,0 +1,306 @@
+import { MergeShardsCommand, SplitShardCommand } from '@aws-sdk/client-kinesis';
+import { createDetector } from '../../services/detectors/registry.ts';
+import { systemClock } from '../../services/shared/clock.ts';
+import { listShards, type ShardInfo } from '../../services/shared/list-shards.ts';
+import { startFaultProxy } from '../../services/testkit/fault-proxy.ts';
+import {
+  type KinesisDouble,
+  startKinesisDouble,
+} from '../../services/testkit/kinesis-double/kinesis-double.ts';
+import { streamActive } from '../../services/testkit/provision.ts';
+import { ScaledClock } from '../../services/testkit/scaled-clock.ts';
+import { Draw } from '../../services/testkit/seeded-random.ts';
+import { TestStack } from '../../services/testkit/stack.ts';
+import { Chaos } from './chaos.ts';
+import { type Fleet, InProcessFleet, ProcessFleet } from './fleet.ts';
+import { JumpingClock } from './gate.ts';
+import { Oracle } from './oracle.ts';
+import { mayStart, type RunConfig, type Step, scheduleOf } from './schedule.ts';
+import { TableWatch } from './table-watch.ts';
+import { differences, readTables } from './tables.ts';
+import { Workload } from './workload.ts';
+
+/** Consumers in this process, or real ones. */
+export type Level = 'in-process' | 'processes';
+
+/** In one process time is quicker, and a lease is longer by the run's clock: it must outlast what the event loop is late. */
+const LEVELS = {
+  'in-process': { factor: 8, leaseMs: 4_000, checkpointMs: 400 },
+  processes: { factor: 1, leaseMs: 900, checkpointMs: 200 },
+} as const;
+const DRAIN_TIMEOUT_MS = 30_000;
+const LOOK_MS = 20;
+const LOOKS_AT_REST = 3;
+
+export interface RunOptions {
+  seed: number;
+  level: Level;
+  /** Of a DynamoDB emulator; the run has tables of its own. */
+  dynamodb: string;
+  onLine?: (name: string, line: string) => void;
+}
+
+export interface RunResult {
+  seed: number;
+  level: Level;
+  /** What is wrong; none when the run passed. */
+  problems: string[];
+  /** Kinesis records, and what they came to. */
+  records: number;
+  items: number;
+  steps: number;
+  seconds: number;
+}
+
+/** One run of what `seed` says, from the creation of the stream to the comparison of the tables with the oracle's. */
+export async function runSeed(options: RunOptions): Promise<RunResult> {
+  const startedAt = performance.now();
+  const run = await Run.create(options);
+  try {
+    return { ...(await run.go()), seconds: (performance.now() - startedAt) / 1000 };
+  } finally {
+    await run.close();
+  }
+}
+
+class Run {
+  readonly #options: RunOptions;
+  readonly #draw: Draw;
+  readonly #time: JumpingClock;
+  readonly #double: KinesisDouble;
+  readonly #stack: TestStack;
+  readonly #watch: TableWatch;
+  readonly #chaos: Chaos;
+  readonly #closers: (() => Promise<unknown>)[];
+  #fleet: Fleet | undefined;
+  #started = 0;
+  /** Those that run and are not frozen. */
+  #running: string[] = [];
+  #frozen = new Map<string, Promise<void>>();
+  #stopping: Promise<void>[] = [];
+
+  static async create(options: RunOptions): Promise<Run> {
+    const { factor } = LEVELS[options.level];
+    const time = new JumpingClock(factor === 1 ? systemClock : new ScaledClock(factor));
+    const unlimited = Number.POSITIVE_INFINITY;
+    const limits = {
+      writeBytesPerSecond: unlimited,
+      writeRecordsPerSecond: unlimited,
+      controlPerSecond: unlimited,
+    };
+    const double = await startKinesisDouble({ clock: time, limits });
+    const { shards } = scheduleOf(options.seed).config;
+    const stack = await TestStack.create(
+      { kinesis: double.endpoint, dynamodb: options.dynamodb },
+      { shards },
+    );
+    return new Run(options, time, double, stack);
+  }
+
+  private constructor(options: RunOptions, time: JumpingClock, double: KinesisDouble, stack: TestStack) {
+    this.#options = options;
+    this.#draw = new Draw(options.seed + 1_000_003);
+    this.#time = time;
+    this.#double = double;
+    this.#stack = stack;
+    this.#watch = new TableWatch(stack.resources);
+    this.#chaos = new Chaos(options.seed, LEVELS[options.level].factor, this.#watch);
+    this.#closers = [() => stack.dropTables(), () => stack.close(), () => double.stop()];
+  }
+
+  async go(): Promise<Omit<RunResult, 'seconds'>> {
+    const { seed, level } = this.#options;
+    const { config, steps } = scheduleOf(seed);
+    this.#fleet = await this.#createFleet(config);
+    const { stream } = this.#stack.resources;
+    const workload = new Workload(this.#draw, this.#stack.kinesis, stream, {
+      sources: config.sources,
+      retries: config.dedupeWindow > 0,
+    });
+    for (const step of steps) await this.#step(step, workload);
+    const problems = await this.#rest();
+    const shards = await listShards(this.#stack.kinesis, stream);
+    const records = this.#double.records(stream);
+    const detector = createDetector(config.detector);
+    const expected = new Oracle(config, stream, detector).replay(records, shards);
+    problems.push(
+      ...differences(await readTables(this.#stack), expected),
+      ...this.#watch.violations.slice(0, 10),
+    );
+    return {
+      seed,
+      level,
+      problems,
+      records: records.length,
+      items: expected.records.size + expected.states.size + expected.deadLetters.size,
+      steps: steps.length,
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#fleet?.close();
+    for (const close of this.#closers) await close();
+  }
+
+  async #createFleet(config: RunConfig): Promise<Fleet> {
+    const { seed, level, dynamodb, onLine } = this.#options;
+    const { leaseMs, checkpointMs } = LEVELS[level];
+    const [tables, stream] = await Promise.all([
+      startFaultProxy(dynamodb, this.#chaos.dynamodb),
+      startFaultProxy(this.#double.endpoint, this.#chaos.kinesis),
+    ]);
+    this.#closers.push(tables.stop, stream.stop);
+    const env = (name: string) => ({
+      ...this.#stack.env,
+      AWS_ENDPOINT_URL_DYNAMODB: `${tables.endpoint}/${name}`,
+      AWS_ENDPOINT_URL_KINESIS: `${stream.endpoint}/${name}`,
+      STARTING_POSITION: 'TRIM_HORIZON',
+      DETECTOR: config.detector,
+      STORE: config.store,
+      DEDUPE_WINDOW: String(config.dedupeWindow),
+      STATE_CACHE_BYTES: String(1024 * 1024),
+      LEASE_DURATION_MS: String(leaseMs),
+      CHECKPOINT_INTERVAL_MS: String(checkpointMs),
+      POLL_INTERVAL_MS: '200',
+    });
+    const options = { seed, env, onLine };
+    return level === 'processes'
+      ? new ProcessFleet(options)
+      : new InProcessFleet(options, this.#time, (name, gate) => this.#chaos.gate(name, gate));
+  }
+
+  async #step(step: Step, workload: Workload): Promise<void> {
+    const fleet = this.#fleet as Fleet;
+    const { leaseMs } = LEVELS[this.#options.level];
+    switch (step.does) {
+      case 'put':
+        return workload.put(step.events);
+      case 'start':
+        return this.#start();
+      case 'kill': {
+        const name = this.#take(step.pick);
+        return name === undefined ? undefined : fleet.kill(name);
+      }
+      case 'stop': {
+        const name = this.#take(step.pick);
+        if (name !== undefined) this.#stopping.push(fleet.stop(name));
+        return;
+      }
+      case 'freeze': {
+        const name = this.#take(step.pick);
+        if (name === undefined) return;
+        fleet.freeze(name);
+        const thawed = this.#time.sleep(step.leases * leaseMs).then(() => {
+          fleet.thaw(name);
+          this.#running.push(name);
+          this.#frozen.delete(name);
+        });
+        this.#frozen.set(name, thawed);
+        return;
+      }
+      case 'split':
+        return this.#split(step.pick);
+      case 'merge':
+        return this.#merge(step.pick);
+      case 'faults':
+        this.#chaos.probability = step.probability;
+        return;
+      case 'jump': {
+        this.#time.jump(step.ms);
+        const name = this.#running[step.pick % Math.max(1, this.#running.length)];
+        if (name !== undefined) fleet.jump(name, step.pick % 2 === 0 ? step.ms : -step.ms);
+        return;
+      }
+      case 'expire-iterators':
+        return this.#double.expireIterators();
+      case 'wait':
+        return this.#time.sleep(step.leases * leaseMs);
+    }
+  }
+
+  async #start(): Promise<void> {
+    if (!mayStart(this.#running.length + this.#frozen.size)) return;
+    const name = `w${this.#started++}`;
+    await this.#fleet?.start(name);
+    this.#running.push(name);
+  }
+
+  #take(pick: number): string | undefined {
+    return this.#running.splice(pick % Math.max(1, this.#running.length), 1)[0];
+  }
+
+  async #openShards(): Promise<ShardInfo[]> {
+    const shards = await listShards(this.#stack.kinesis, this.#stack.resources.stream);
+    const start = ({ hashKeyRange }: ShardInfo) => BigInt(hashKeyRange.starting);
+    return shards.filter(({ open }) => open).sort((a, b) => (start(a) < start(b) ? -1 : 1));
+  }
+
+  async #split(pick: number): Promise<void> {
+    const { kinesis, resources } = this.#stack;
+    const open = await this.#openShards();
+    const shard = open[pick % open.length];
+    if (!shard || open.length >= 6) return;
+    const { starting, ending } = shard.hashKeyRange;
+    const middle = (BigInt(starting) + BigInt(ending) + 1n) / 2n;
+    const input = {
+      StreamName: resources.stream,
+      ShardToSplit: shard.shardId,
+      NewStartingHashKey: String(middle),
+    };
+    await kinesis.send(new SplitShardCommand(input));
+    await streamActive(kinesis, resources.stream);
+  }
+
+  async #merge(pick: number): Promise<void> {
+    const { kinesis, resources } = this.#stack;
+    const open = await this.#openShards();
+    if (open.length < 2) return;
+    const at = pick % (open.length - 1);
+    const [one, other] = [open[at], open[at + 1]];
+    const input = {
+      StreamName: resources.stream,
+      ShardToMerge: one?.shardId,
+      AdjacentShardToMerge: other?.shardId,
+    };
+    await kinesis.send(new MergeShardsCommand(input));
+    await streamActive(kinesis, resources.stream);
+  }
+
+  /** The faults end, whoever was frozen wakes up, one fresh worker finishes what is left. @returns what is wrong. */
+  async #rest(): Promise<string[]> {
+    const fleet = this.#fleet as Fleet;
+    this.#chaos.probability = 0;
+    await Promise.all(this.#frozen.values());
+    await Promise.all(this.#running.map((name) => fleet.stop(name)));
+    await Promise.all(this.#stopping);
+    await fleet.start('last');
+    const problems: string[] = [];
+    const deadline = performance.now() + DRAIN_TIMEOUT_MS;
+    for (let looks = 0; looks < LOOKS_AT_REST; ) {
+      await systemClock.sleep(LOOK_MS);
+      const left = await this.#left();
+      looks = left.length === 0 ? looks + 1 : 0;
+      if (left.length === 0 || performance.now() < deadline) continue;
+      problems.push(`not all was read within ${DRAIN_TIMEOUT_MS} ms: ${left.join(', ')}`);
+      break;
+    }
+    await fleet.stop('last');
+    return problems;
+  }
+
+  /** Shards that are not read to their last record, or to their end. */
+  async #left(): Promise<string[]> {
+    const { stream } = this.#stack.resources;
+    const last = new Map(
+      this.#double.records(stream).map((record) => [record.shardId, record.sequenceNumber]),
+    );
+    const shards = await listShards(this.#stack.kinesis, stream);
+    return shards
+      .filter(({ shardId, open }) => {
+        const sequenceNumber = last.get(shardId);
+        if (open) return sequenceNumber !== undefined && !this.#watch.done(shardId, sequenceNumber);
+        return !this.#watch.done(shardId);
+      })
+      .map(({ shardId }) => shardId);
+  }
+}

@@ -1,0 +1,85 @@
+import { Draw } from '../../services/testkit/seeded-random.ts';
+
+/** How the application of a run is configured. */
+export interface RunConfig {
+  detector: 'adaptive' | 'threshold';
+  store: 'all' | 'anomalies';
+  /** `DEDUPE_WINDOW`; with 0 and a detector without memory nothing is kept of a source. */
+  dedupeWindow: 0 | 64;
+  shards: number;
+  /** So many that their states don't fit the memory, in some runs. */
+  sources: number;
+}
+
+/** What happens next. Times are in lease times; `pick` chooses among what there is then, modulo its number. */
+export type Step =
+  | { does: 'put'; events: number }
+  | { does: 'start' }
+  | { does: 'kill' | 'stop'; pick: number }
+  | { does: 'freeze'; pick: number; leases: number }
+  | { does: 'split' | 'merge'; pick: number }
+  /** From now on calls fail with this probability. */
+  | { does: 'faults'; probability: number }
+  /** The stream's wall clock jumps on; a worker's own wall clock jumps by as much, either way. */
+  | { does: 'jump'; ms: number; pick: number }
+  | { does: 'expire-iterators' }
+  | { does: 'wait'; leases: number };
+
+export interface Schedule {
+  config: RunConfig;
+  steps: Step[];
+}
+
+/** Workers at once; a run that has none left goes on with a fresh one at its end. */
+const MAX_WORKERS = 4;
+const STEPS = { least: 12, most: 22 };
+
+/** What a seed means. It follows from the seed alone. */
+export function scheduleOf(seed: number): Schedule {
+  const draw = new Draw(seed);
+  const stateful = draw.chance(0.9);
+  const config: RunConfig = {
+    detector: stateful && draw.chance(0.6) ? 'adaptive' : 'threshold',
+    store: stateful && draw.chance(0.5) ? 'anomalies' : 'all',
+    dedupeWindow: stateful ? 64 : 0,
+    shards: draw.integer(1, 3),
+    sources: draw.of([4, 25, 25, 600]),
+  };
+  const steps: Step[] = [{ does: 'put', events: draw.integer(100, 900) }];
+  for (let n = draw.integer(1, 3); n > 0; n--) steps.push({ does: 'start' });
+  if (draw.chance(0.8)) steps.push({ does: 'faults', probability: draw.random() * 0.25 });
+  for (let n = draw.integer(STEPS.least, STEPS.most); n > 0; n--) {
+    steps.push(step(draw));
+    if (draw.chance(0.6)) steps.push({ does: 'wait', leases: draw.random() * 0.6 });
+  }
+  return { config, steps };
+}
+
+/** Whether a worker may be started while so many are there. */
+export const mayStart = (workers: number) => workers < MAX_WORKERS;
+
+function step(draw: Draw): Step {
+  const pick = draw.integer(0, 99);
+  const kinds: readonly Step['does'][] = [
+    ...['put', 'put', 'put', 'put', 'start', 'start', 'kill', 'kill', 'freeze', 'freeze', 'stop'],
+    ...['split', 'split', 'merge', 'merge', 'faults', 'jump', 'expire-iterators'],
+  ] as Step['does'][];
+  const does = draw.of(kinds);
+  switch (does) {
+    case 'put':
+      return { does, events: draw.chance(0.2) ? draw.integer(500, 900) : draw.integer(10, 200) };
+    case 'freeze':
+      return { does, pick, leases: 0.2 + draw.random() * 2.5 };
+    case 'faults':
+      return { does, probability: draw.chance(0.3) ? 0 : draw.random() * 0.3 };
+    case 'jump':
+      return { does, pick, ms: draw.integer(1, 150_000) };
+    case 'kill':
+    case 'stop':
+    case 'split':
+    case 'merge':
+      return { does, pick };
+    default:
+      return { does } as Step;
+  }
+}
