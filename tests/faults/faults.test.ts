@@ -6,7 +6,7 @@ import { scheduleOf } from './schedule.ts';
 
 /** At once; each waits for most of its time. */
 const PARALLEL = 4;
-const SEEDS = [1, 2, 3, 4, 5, 6, 7, 8];
+const SEEDS = [1, 2, 3, 4, 5];
 
 const dynamodb = inject('dynamodbEndpoint');
 

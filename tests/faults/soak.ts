@@ -1,7 +1,10 @@
 /**
- * `npm run soak -- [--seeds N] [--from S] [--minutes M] [--level in-process|processes] [--parallel P] [--bail] [--log]`:
- * runs seeds until all are done or the time is up, prints those that failed, and exits non-zero if there were any.
+ * `npm run soak -- [--seeds N] [--from S] [--minutes M] [--level in-process|processes] [--parallel P] [--bail] [--logs FOLDER]`:
+ * runs seeds until all are done or the time is up, prints those that failed, and exits non-zero if there were any. What the
+ * workers of a failed run said goes to a file in FOLDER.
  */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startDynalite } from '../../services/testkit/emulators.ts';
 import { type Level, type RunResult, runSeed } from './run.ts';
@@ -14,7 +17,7 @@ const { values } = parseArgs({
     level: { type: 'string', default: 'in-process' },
     parallel: { type: 'string' },
     bail: { type: 'boolean', default: false },
-    log: { type: 'boolean', default: false },
+    logs: { type: 'string' },
   },
 });
 const level = values.level as Level;
@@ -53,9 +56,19 @@ async function lane(): Promise<void> {
 }
 
 async function attempt(seed: number): Promise<RunResult> {
-  const onLine = (name: string, line: string) => process.stderr.write(`${name} ${line}\n`);
+  const lines: string[] = [];
+  const onLine = (name: string, line: string) => void lines.push(`${name} ${line}\n`);
   try {
-    return await runSeed({ seed, level, dynamodb: emulator.endpoint, ...(values.log ? { onLine } : {}) });
+    const result = await runSeed({
+      seed,
+      level,
+      dynamodb: emulator.endpoint,
+      ...(values.logs ? { onLine } : {}),
+    });
+    if (values.logs && result.problems.length > 0) {
+      await writeFile(join(values.logs, `seed-${seed}.log`), lines);
+    }
+    return result;
   } catch (error) {
     const problems = [error instanceof Error ? (error.stack ?? error.message) : String(error)];
     return { seed, level, problems, records: 0, items: 0, steps: 0, seconds: 0 };

@@ -31,6 +31,8 @@ const TIMES = /"(processed_at|failed_at)":\{"S":"[^"]*"\},?/g;
  */
 export class TableWatch {
   readonly violations: string[] = [];
+  /** Checkpoints and states that were written. */
+  moves = 0;
   readonly #tables: Resources;
   readonly #leases = new Map<string, Watched>();
   readonly #watermarks = new Map<string, string>();
@@ -102,6 +104,7 @@ export class TableWatch {
         );
       }
       lease.checkpoint = moved;
+      this.moves++;
     }
     if (values[':weirTenure']) lease.holder = worker;
     else if (UpdateExpression.includes('leaseOwner')) lease.holder = undefined; // given up
@@ -115,6 +118,7 @@ export class TableWatch {
     if (watermark < before)
       this.#say(`${worker} moved the state of ${series} back from ${before} to ${watermark}`);
     this.#watermarks.set(series, watermark);
+    this.moves++;
   }
 
   #batch(worker: string, body: Buffer): void {
