@@ -7,6 +7,8 @@ export interface RunConfig {
   /** `DEDUPE_WINDOW`; with 0 and a detector without memory nothing is kept of a source. */
   dedupeWindow: 0 | 64;
   shards: number;
+  /** `CHECKPOINT_INTERVAL_MS`; with 0 each slice is checkpointed. */
+  checkpointMs: 0 | 400 | 2_000;
   /** So many that their states don't fit the memory, in some runs. */
   sources: number;
 }
@@ -32,7 +34,7 @@ export interface Schedule {
 
 /** Workers at once; a run that has none left goes on with a fresh one at its end. */
 const MAX_WORKERS = 4;
-const STEPS = { least: 12, most: 22 };
+const STEPS = { least: 10, most: 20 };
 
 /** What a seed means. It follows from the seed alone. */
 export function scheduleOf(seed: number): Schedule {
@@ -42,15 +44,16 @@ export function scheduleOf(seed: number): Schedule {
     detector: stateful && draw.chance(0.6) ? 'adaptive' : 'threshold',
     store: stateful && draw.chance(0.5) ? 'anomalies' : 'all',
     dedupeWindow: stateful ? 64 : 0,
-    shards: draw.integer(1, 3),
+    shards: draw.of([1, 1, 2, 3]),
+    checkpointMs: draw.of([0, 0, 400, 2_000] as const),
     sources: draw.of([4, 25, 25, 600]),
   };
-  const steps: Step[] = [{ does: 'put', events: draw.integer(100, 900) }];
+  const steps: Step[] = [{ does: 'put', events: draw.integer(100, 800) }];
   for (let n = draw.integer(1, 3); n > 0; n--) steps.push({ does: 'start' });
   if (draw.chance(0.8)) steps.push({ does: 'faults', probability: draw.random() * 0.25 });
   for (let n = draw.integer(STEPS.least, STEPS.most); n > 0; n--) {
     steps.push(step(draw));
-    if (draw.chance(0.6)) steps.push({ does: 'wait', leases: draw.random() * 0.6 });
+    if (draw.chance(0.6)) steps.push({ does: 'wait', leases: draw.random() * 0.25 });
   }
   return { config, steps };
 }
@@ -67,9 +70,9 @@ function step(draw: Draw): Step {
   const does = draw.of(kinds);
   switch (does) {
     case 'put':
-      return { does, events: draw.chance(0.2) ? draw.integer(500, 900) : draw.integer(10, 200) };
+      return { does, events: draw.chance(0.25) ? draw.integer(500, 800) : draw.integer(5, 80) };
     case 'freeze':
-      return { does, pick, leases: 0.2 + draw.random() * 2.5 };
+      return { does, pick, leases: 0.1 + draw.random() * 1.7 };
     case 'faults':
       return { does, probability: draw.chance(0.3) ? 0 : draw.random() * 0.3 };
     case 'jump':
