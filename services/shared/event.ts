@@ -156,8 +156,17 @@ export interface StreamEvent {
   fields: JsonObject;
 }
 
+/** Field of a record that was a dead letter, with the id of that. */
+export const REDRIVEN_FROM = 'redriven_from';
+
 /** Fields of a stream event that are not payload: each has its own place. `ingestion_timestamp` and `source_ip` are payload. */
-export const STREAM_FIELDS: ReadonlySet<string> = new Set(['source', 'amount', 'timestamp', 'request_id']);
+export const STREAM_FIELDS: ReadonlySet<string> = new Set([
+  'source',
+  'amount',
+  'timestamp',
+  'request_id',
+  REDRIVEN_FROM,
+]);
 
 /**
  * Checks a decoded stream record against the same contract as `parseEvent`; a record without `source` belongs

@@ -8,6 +8,7 @@ import {
 import { type KinesisClient, PutRecordCommand } from '@aws-sdk/client-kinesis';
 import type { Clock } from '../../shared/clock.ts';
 import { InvalidEventError, WeirError } from '../../shared/errors.ts';
+import { REDRIVEN_FROM } from '../../shared/event.ts';
 import { idFromPosition } from '../../shared/ids.ts';
 import type { Row } from '../../shared/kcl/lease-row.ts';
 import { decode } from '../pipeline/decode.ts';
@@ -157,7 +158,7 @@ export class DeadLetterQueue {
       new PutRecordCommand({
         StreamName: head.stream,
         PartitionKey: head.partitionKey,
-        Data: withIdentity(record, head.stream),
+        Data: withIdentity(record, head),
       }),
     );
     await this.#remove(head);
@@ -200,10 +201,11 @@ function failureOf(record: StreamRecord, stream: string): { reason: string; mess
 }
 
 /**
- * The bytes of a record with the `request_id` that it counts under. One that came without is known by its old
- * position, which the new one can't tell: the id is written into its text, which else stays as it is.
+ * The bytes of a record with the dead letter that it comes from, so that it is not taken for a retry of the record it was, and
+ * with the `request_id` that it counts under. One that came without is known by its old position, which the new one
+ * can't tell. Both are written into its text, which else stays as it is.
  */
-function withIdentity(record: StreamRecord, stream: string): Uint8Array {
+function withIdentity(record: StreamRecord, { id, stream }: DeadLetterHead): Uint8Array {
   const text = Buffer.from(record.data).toString('utf8');
   let parsed: unknown;
   try {
@@ -211,12 +213,16 @@ function withIdentity(record: StreamRecord, stream: string): Uint8Array {
   } catch {
     return record.data;
   }
-  const isObject = typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed);
-  if (!isObject || Object.hasOwn(parsed as object, 'request_id')) return record.data;
-  const id = idFromPosition(stream, record.sequenceNumber, record.subSequenceNumber ?? 0);
-  const body = text.slice(text.indexOf('{') + 1);
-  const comma = Object.keys(parsed as object).length > 0 ? ',' : '';
-  return Buffer.from(`{"request_id":"${id}"${comma}${body}`);
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) return record.data;
+  const fields: string[] = [];
+  if (!Object.hasOwn(parsed, 'request_id')) {
+    const requestId = idFromPosition(stream, record.sequenceNumber, record.subSequenceNumber ?? 0);
+    fields.push(`"request_id":"${requestId}"`);
+  }
+  // At the end: of a name that comes twice, as in a record that is redriven again, the last one counts.
+  fields.push(`"${REDRIVEN_FROM}":${JSON.stringify(id)}`);
+  const comma = Object.keys(parsed).length > 0 ? ',' : '';
+  return Buffer.from(`${text.slice(0, text.lastIndexOf('}'))}${comma}${fields.join()}}`);
 }
 
 function headOf(row: Row): DeadLetterHead {

@@ -1,5 +1,5 @@
 import { InvalidEventError } from '../../shared/errors.ts';
-import { parseStreamEvent, type StreamEvent } from '../../shared/event.ts';
+import { parseStreamEvent, REDRIVEN_FROM, type StreamEvent } from '../../shared/event.ts';
 import { idFromPosition } from '../../shared/ids.ts';
 import { parseTime } from '../../shared/iso-time.ts';
 import { decodeRecord } from '../../shared/record.ts';
@@ -11,6 +11,12 @@ export interface DecodedRecord {
   event: StreamEvent;
   /** The event's `request_id`; for a record that has none, derived from its position. */
   id: string;
+  /**
+   * What the window of ids knows it by: a redrive is no retry of the record that it was, but each other redrive of the same
+   * dead letter is one. It follows from the record alone: whether that one became a dead letter is not known before the
+   * results are written, and what a slice holds must decide nothing.
+   */
+  dedupeId: string;
   /** Event time as posted, or the arrival time of an event that has none; ISO 8601. */
   timestamp: string;
 }
@@ -24,10 +30,13 @@ export function decode(record: StreamRecord, stream: string): DecodedRecord {
   const { refused } = record;
   if (refused) throw new InvalidEventError(refused.reason, [{ pointer: '', detail: refused.message }]);
   const event = parseStreamEvent(decodeRecord(record.data), record.partitionKey);
+  const id = event.requestId ?? idFromPosition(stream, record.sequenceNumber, record.subSequenceNumber ?? 0);
+  const redrivenFrom = event.fields[REDRIVEN_FROM];
   return {
     record,
     event,
-    id: event.requestId ?? idFromPosition(stream, record.sequenceNumber, record.subSequenceNumber ?? 0),
+    id,
+    dedupeId: typeof redrivenFrom === 'string' ? `${id}\n${redrivenFrom}` : id,
     timestamp: event.timestamp ?? new Date(record.arrivedAt).toISOString(),
   };
 }

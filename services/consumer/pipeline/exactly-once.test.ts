@@ -1,5 +1,6 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it, vi } from 'vitest';
+import type { Detector } from '../../detectors/detector.ts';
 import { createDynamoDBClient } from '../../shared/aws.ts';
 import { EMULATOR_CREDENTIALS } from '../../testkit/emulators.ts';
 import { type FaultProxy, startFaultProxy } from '../../testkit/fault-proxy.ts';
@@ -8,7 +9,14 @@ import { TestStack } from '../../testkit/stack.ts';
 import { StoppedError } from '../errors.ts';
 import type { StreamRecord } from '../record.ts';
 import type { ShardProcessor } from '../shard-processor.ts';
-import { type PipelineOptions, replay, streamRecord, testPipeline, WHOLE_RANGE } from './fixtures.ts';
+import {
+  chainDetector,
+  type PipelineOptions,
+  replay,
+  streamRecord,
+  testPipeline,
+  WHOLE_RANGE,
+} from './fixtures.ts';
 
 let proxy: FaultProxy;
 let dynamodb: DynamoDBClient;
@@ -269,4 +277,29 @@ describe('any schedule of crashes, handoffs and zombies', () => {
       await expectReplayed(records);
     },
   );
+});
+
+it('decides alike wherever a slice ends, also about a retry of what became a dead letter', async () => {
+  const chain = chainDetector();
+  const champion: Detector = {
+    ...(chain as Detector),
+    score: (state, event) => {
+      if (event.amount === 5) throw new TypeError('a bug');
+      return chain.score(state as never, event);
+    },
+  };
+  const left = async (source: string, from: number, sliceEnds: readonly number[]) => {
+    const processor = worker({ champion });
+    const records = [4, 5, 5, 6].map((amount, n) =>
+      streamRecord(from + n, source, amount, { id: `id-${amount}` }),
+    );
+    for (const [i, end] of sliceEnds.entries()) {
+      await feed(processor, records.slice(sliceEnds[i - 1] ?? 0, end));
+    }
+    await flush(processor);
+    const state = (await stack.states()).find(({ series }) => series === source);
+    const letters = (await stack.deadLetters()).filter(({ partition_key }) => partition_key === source);
+    return { state: { ...state, series: '', watermark: '' }, letters: letters.length };
+  };
+  expect(await left('one', 0, [4])).toEqual(await left('two', 100, [2, 4]));
 });

@@ -141,7 +141,7 @@ export class ShardPipeline implements ShardProcessor {
         continue;
       }
       state.advance(record.record);
-      if (state.window && !state.window.admit(record.id)) {
+      if (state.window && !state.window.admit(record.dedupeId)) {
         metrics.records.inc({ outcome: 'duplicate' });
         continue;
       }
@@ -174,7 +174,6 @@ export class ShardPipeline implements ShardProcessor {
     const startedAt = clock.monotonic();
     const failed = await champion.score(slice, signal, progress);
     for (const { scoring, error } of failed) {
-      forget(scoring);
       rejected.push(this.#reject(scoring.decoded.record, error));
     }
     let anomalies = 0;
@@ -227,7 +226,6 @@ export class ShardPipeline implements ShardProcessor {
       const found = items.get(key);
       items.delete(key);
       if (!found) continue;
-      forget(found.scoring);
       rejected.push({
         record: found.scoring.decoded.record,
         reason: 'item-refused',
@@ -264,9 +262,4 @@ export class ShardPipeline implements ShardProcessor {
     const { shardId, sequenceNumber } = first.record;
     log.warn({ shardId, firstSequenceNumber: sequenceNumber, reasons }, 'records became dead letters');
   }
-}
-
-/** A dead letter doesn't count, so its id is free again: a redrive must not pass for a producer's retry. */
-function forget({ state, decoded }: Scoring): void {
-  state?.window?.forget(decoded.id);
 }

@@ -35,28 +35,11 @@ export class DedupeWindow {
     for (let at = this.#low.indexOf(low); at !== -1; at = this.#low.indexOf(low, at + 1)) {
       if (at < this.#count && this.#high[at] === high) return false;
     }
-    this.#append(low, high);
-    return true;
-  }
-
-  /** `id` counts as new again. */
-  forget(id: string): void {
-    hash(id);
-    const [ofLow, ofHigh] = [low, high];
-    const stored = this.encode();
-    this.#count = 0;
-    this.#next = 0;
-    for (let i = 0; i < stored.length; i += ID_BYTES) {
-      const [a, b] = [stored.readUInt32LE(i), stored.readUInt32LE(i + 4)];
-      if (a !== ofLow || b !== ofHigh) this.#append(a, b);
-    }
-  }
-
-  #append(ofLow: number, ofHigh: number): void {
-    this.#low[this.#next] = ofLow;
-    this.#high[this.#next] = ofHigh;
+    this.#low[this.#next] = low;
+    this.#high[this.#next] = high;
     this.#next = (this.#next + 1) % this.#size;
     if (this.#count < this.#size) this.#count++;
+    return true;
   }
 
   /** The ids, oldest first, 8 bytes each. */
@@ -77,7 +60,10 @@ export class DedupeWindow {
     const window = new DedupeWindow(size);
     const stored = Math.floor(bytes.length / ID_BYTES);
     for (let i = Math.max(0, stored - size); i < stored; i++) {
-      window.#append(bytes.readUInt32LE(i * ID_BYTES), bytes.readUInt32LE(i * ID_BYTES + 4));
+      window.#low[window.#next] = bytes.readUInt32LE(i * ID_BYTES);
+      window.#high[window.#next] = bytes.readUInt32LE(i * ID_BYTES + 4);
+      window.#next = (window.#next + 1) % size;
+      window.#count++;
     }
     return window;
   }
