@@ -125,8 +125,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'pipeline/shard-pipeline.ts',
-        find: 'if (state.window && !state.window.admit(record.id)) {',
-        replace: 'if (state.window && !state.window.admit(record.id) && state.slice < 0) {',
+        find: 'if (state.window && !state.window.admit(record.dedupeId)) {',
+        replace: 'if (state.window && !state.window.admit(record.dedupeId) && state.slice < 0) {',
       },
     ],
   },
