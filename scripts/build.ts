@@ -1,10 +1,11 @@
 /**
  * Bundles each service, and the Lambda variant of the consumer, into `dist/<name>/`: one ES module with its source
  * map, to be run by Node 24 without `node_modules`. With names after it, only those, and
- * with `--to <folder>` elsewhere than into `dist`: `node scripts/build.ts lambda`.
+ * with `--to <folder>` elsewhere than into `dist`: `node scripts/build.ts lambda`. With `--onnx` the runtime of the onnx
+ * detector goes beside the bundles of the consumer.
  */
-import { cp, rm } from 'node:fs/promises';
-import { relative } from 'node:path';
+import { cp, mkdir, rm } from 'node:fs/promises';
+import { dirname, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
 import { uPlotFolder, VENDOR_FILES } from '../services/console/http/assets.ts';
@@ -20,7 +21,7 @@ const bundles: Readonly<Record<string, readonly [entry: string, file: string]>> 
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { to: { type: 'string', default: 'dist' } },
+  options: { to: { type: 'string', default: 'dist' }, onnx: { type: 'boolean', default: false } },
 });
 const names = positionals.length > 0 ? positionals : Object.keys(bundles);
 for (const name of names) {
@@ -39,7 +40,7 @@ for (const name of names) {
     // A function's cold start pays for each byte; a pod's start doesn't, and is easier to read when it fails.
     minify: name === 'lambda',
     keepNames: true,
-    // Optional, 140 MB: who wants the onnx detector installs it beside the bundle.
+    // Optional, 15 MB of which most are WebAssembly: `--onnx` puts it beside the bundle.
     external: ['onnxruntime-web'],
     legalComments: 'linked',
     metafile: true,
@@ -58,10 +59,35 @@ for (const name of names) {
   const bytes = result.metafile.outputs[relative('.', outfile)]?.bytes ?? 0;
   console.log(`${outfile}  ${(bytes / 1024).toFixed(0)} KiB`);
   if (name === 'console') await copyPage(`${values.to}/${name}/public`);
+  if (values.onnx && ['consumer', 'lambda'].includes(name))
+    await copyOnnx(`${values.to}/${name}/node_modules`);
 }
 
 /** The page's files go beside the console's bundle, uPlot's among them. */
 async function copyPage(folder: string): Promise<void> {
   await cp('services/console/public', folder, { recursive: true });
   for (const file of VENDOR_FILES) await cp(`${uPlotFolder()}${file}`, `${folder}/vendor/${file}`);
+}
+
+/** Of onnxruntime-web's 140 MB what Node loads: its entry, and WebAssembly for the CPU. */
+async function copyOnnx(folder: string): Promise<void> {
+  const files = {
+    'onnxruntime-web': [
+      'package.json',
+      'dist/ort.node.min.mjs',
+      'dist/ort-wasm-simd-threaded.mjs',
+      'dist/ort-wasm-simd-threaded.wasm',
+    ],
+    'onnxruntime-common': ['package.json', 'dist/esm'],
+  };
+  for (const [name, paths] of Object.entries(files)) {
+    for (const path of paths) {
+      const to = `${folder}/${name}/${path}`;
+      await mkdir(dirname(to), { recursive: true });
+      await cp(`node_modules/${name}/${path}`, to, {
+        recursive: true,
+        filter: (source) => !source.endsWith('.map'),
+      });
+    }
+  }
 }

@@ -1,7 +1,12 @@
-import { readFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { afterEach, describe, expect, inject, it, vi } from 'vitest';
 import { loadDetector } from '../services/detectors/registry.ts';
+import { spawnService } from '../services/testkit/service-process.ts';
 import { TestStack } from '../services/testkit/stack.ts';
 
 const MODEL = 'services/detectors/onnx/tiny.onnx';
@@ -169,5 +174,36 @@ describe('a model in the consumer', () => {
     expect(error).toContain('exited before it was ready (78)');
     expect(error).toContain(`consumer: ${message}`);
     expect(await stack.leases()).toEqual([]);
+  });
+
+  it('runs from a bundle that was built with its runtime, and says what to do where it was not', async () => {
+    stack = await TestStack.create(
+      { kinesis: inject('kinesisEndpoint'), dynamodb: inject('dynamodbEndpoint') },
+      { shards: 1 },
+    );
+    // Outside the repository, whose node_modules would be found else.
+    const folder = await mkdtemp(join(tmpdir(), 'weir-bundle-'));
+    try {
+      const run = async (...options: string[]) => {
+        const args = ['scripts/build.ts', 'consumer', '--to', folder, ...options];
+        await promisify(execFile)(process.execPath, args);
+        const settings = { ...stack.env, ...env, DETECTOR: 'onnx' };
+        return spawnService({ name: 'bundle', entry: `${folder}/consumer/main.js`, env: settings });
+      };
+      const error = await run().catch(({ message }: Error) => message);
+      expect(error).toContain('(78)');
+      expect(error).toContain('detector onnx needs the package onnxruntime-web');
+
+      const consumer = await run('--onnx');
+      try {
+        await put([eventOf(0)]);
+        await vi.waitFor(async () => expect(await stack.countRecords()).toBe(1), 10_000);
+        expect(await stack.records()).toMatchObject([{ id: 'id-0', detection_method: 'onnx' }]);
+      } finally {
+        await consumer.stop();
+      }
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 });
