@@ -199,6 +199,35 @@ describe('states', () => {
     await expectReplayed(records);
   });
 
+  it('of a shard that fell silent make room for those of a busy one', async () => {
+    const { pipeline, close } = testPipeline(dynamodb, stack.resources, { cacheBytes: 200_000 });
+    closers.push(close);
+    const [silent, busy] = [0, 1].map(() => pipeline.open({ hashKeyRange: WHOLE_RANGE }));
+    if (!silent || !busy) throw new Error('no processors');
+    const quiet = stream(80, 40);
+    await feed(silent, quiet.slice(0, 40));
+    await feed(silent, quiet.slice(40));
+    await feed(silent, [streamRecord(900, 'last', 1)]);
+    await flush(silent);
+    const records = Array.from({ length: 200 }, (_, n) =>
+      streamRecord(n, `b${Math.floor(n / 10) % 2}${n % 10}`, n, {
+        id: `b-${n}`,
+        shardId: 'shardId-000000000001',
+      }),
+    );
+    const before = proxy.operations.length;
+    for (let i = 0; i < records.length; i += 10) await feed(busy, records.slice(i, i + 10));
+    const loads = proxy.operations.slice(before).filter((operation) => operation === 'BatchGetItem');
+    expect(loads).toHaveLength(2);
+    await feed(
+      silent,
+      quiet.slice(0, 40).map((record, n) => ({ ...record, sequenceNumber: String(2_000 + n) })),
+    );
+    await flush(silent);
+    await flush(busy);
+    await expectReplayed([...quiet, streamRecord(900, 'last', 1), ...records]);
+  });
+
   it('come through throttles, lost answers and unprocessed keys', async () => {
     const records = stream(100);
     const throttle = { kind: 'error', status: 400, type: 'ProvisionedThroughputExceededException' } as const;

@@ -10,6 +10,7 @@ const LOW_WATER = 0.9;
 /** Bytes of states in memory, over all shards of the process. */
 export class ByteBudget {
   readonly max: number;
+  readonly caches = new Set<StateCache>();
   #used = 0;
   readonly #gauge: { set(bytes: number): void };
 
@@ -52,13 +53,24 @@ export class StateCache {
 
   constructor(deps: StateCacheDeps) {
     this.#deps = deps;
+    deps.budget.caches.add(this);
   }
 
-  /** Begins a slice: loads the states of those series that are not here yet. */
+  /** Bytes of its states. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Begins a slice: loads the states of those series that are not here yet, and holds on to all of them. */
   async begin(series: ReadonlySet<string>, signal: AbortSignal, progress: () => void): Promise<void> {
     const { store, layout, log, metrics } = this.#deps;
     this.#slice++;
-    const missing = Array.from(series).filter((key) => !this.#states.has(key));
+    const missing: string[] = [];
+    for (const key of series) {
+      const state = this.#states.get(key);
+      if (state) this.#use(state);
+      else missing.push(key);
+    }
     if (missing.length === 0) return;
     const rows = await store.load(missing, signal, progress);
     for (const key of missing) {
@@ -66,7 +78,7 @@ export class StateCache {
         metrics.stateResets.inc({ detector });
         log.error({ err: error, series: key, detector }, 'a stored state can not be used: it begins anew');
       });
-      this.#states.set(key, state);
+      this.#use(state);
       this.#bytes += state.bytes;
       this.#deps.budget.add(state.bytes);
     }
@@ -76,17 +88,27 @@ export class StateCache {
   get(series: string): SourceState {
     const state = this.#states.get(series);
     if (!state) throw new Error(`the state of ${series} was not loaded`);
-    if (state.slice !== this.#slice) {
-      state.slice = this.#slice;
-      this.#states.delete(series);
-      this.#states.set(series, state);
-    }
     return state;
   }
 
-  /** Lets the least recently met states go when the budget is used up; what is dirty is written before. */
+  /** The state is the most recently met. */
+  #use(state: SourceState): void {
+    state.slice = this.#slice;
+    this.#states.delete(state.series);
+    this.#states.set(state.series, state);
+  }
+
+  /**
+   * Lets the least recently met states go when the budget is used up; what is dirty is written before. Shards that hold more
+   * than this one come first, with what they have stored: a shard that fell silent must not keep the memory of a busy one.
+   */
   async makeRoom(signal: AbortSignal, progress: () => void): Promise<void> {
     const { budget, metrics } = this.#deps;
+    if (budget.used <= budget.max) return;
+    for (const cache of Array.from(budget.caches).sort((a, b) => b.bytes - a.bytes)) {
+      if (cache.bytes <= this.bytes) break;
+      cache.#shed(this.bytes);
+    }
     if (budget.used <= budget.max) return;
     const victims: SourceState[] = [];
     let freed = 0;
@@ -104,6 +126,19 @@ export class StateCache {
     metrics.stateEvictions.inc(victims.length);
   }
 
+  /** Lets go of what is stored and not in the slice in hand, down to `bytes` or until the budget has room. */
+  #shed(bytes: number): void {
+    const { budget, metrics } = this.#deps;
+    let dropped = 0;
+    for (const state of this.#states.values()) {
+      if (this.#bytes <= bytes || budget.used <= budget.max * LOW_WATER) break;
+      if (state.dirty || state.slice === this.#slice) continue;
+      this.#drop(state);
+      dropped++;
+    }
+    metrics.stateEvictions.inc(dropped);
+  }
+
   /** Writes all that changed. */
   async flush(signal: AbortSignal, progress: () => void): Promise<void> {
     const dirty = Array.from(this.#states.values()).filter((state) => state.dirty);
@@ -113,6 +148,7 @@ export class StateCache {
   /** Lets go of everything. Writes nothing. */
   close(): void {
     this.#states.clear();
+    this.#deps.budget.caches.delete(this);
     this.#deps.budget.add(-this.#bytes);
     this.#bytes = 0;
   }
