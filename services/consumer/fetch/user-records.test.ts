@@ -64,6 +64,22 @@ describe('the user records of a Kinesis record', () => {
     expect(taken.map(({ refused }) => refused !== undefined)).toEqual([true, true, true, false]);
   });
 
+  it('are refused when Kinesis would not take their partition key: it would be no key of the state table either', () => {
+    const keys = ['', 'k'.repeat(257 * 4), '🧊'.repeat(256), 'k'.repeat(500_000), 'a'];
+    for (const rules of [RULES, { corrupt: 'accept', stray: 'accept' } as const]) {
+      const taken = userRecords(record(aggregateOf(...keys)), rules, ALL);
+      expect(taken.map(({ refused }) => refused?.reason)).toEqual([
+        'aggregate-corrupt',
+        'aggregate-corrupt',
+        undefined,
+        'aggregate-corrupt',
+        undefined,
+      ]);
+      for (const { partitionKey } of taken)
+        expect(Buffer.byteLength(partitionKey)).toBeLessThanOrEqual(1_024);
+    }
+  });
+
   it('become dead letters for their reason when they are refused', () => {
     const refused = { ...record(aggregateOf('a')), refused: { reason: 'aggregate-corrupt', message: 'why' } };
     expect(() => decode(refused, 'stream')).toThrow(InvalidEventError);

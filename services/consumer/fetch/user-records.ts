@@ -2,6 +2,9 @@ import type { Checkpoint } from '../../shared/kcl/position.ts';
 import { deaggregate, hashKeyOf, type UserRecord } from '../../shared/kpl/aggregate.ts';
 import type { StreamRecord } from '../record.ts';
 
+/** Kinesis takes 256 characters, of four bytes at most. Inside an aggregate it looks at nothing. */
+const MAX_PARTITION_KEY_BYTES = 1_024;
+
 /** The hash keys of a shard, both ends included. */
 export interface HashKeyRange {
   starting: bigint;
@@ -37,11 +40,22 @@ export function userRecords(
   const strays = rules.stray === 'quarantine' && range ? new Strays(range) : undefined;
   return read.records.map((user, subSequenceNumber) => {
     const { partitionKey, data } = user;
+    if (!isPartitionKey(partitionKey)) {
+      // It becomes a source and a key of the state table, which would refuse it and hold the shard up.
+      const message = `its partition key has ${partitionKey.length} characters, Kinesis takes 1 to 256`;
+      const cut = partitionKey.slice(0, 256).toWellFormed();
+      const refused = { reason: 'aggregate-corrupt', message };
+      return { shardId, sequenceNumber, subSequenceNumber, partitionKey: cut, data, arrivedAt, refused };
+    }
     const taken: StreamRecord = { shardId, sequenceNumber, subSequenceNumber, partitionKey, data, arrivedAt };
     if (!strays?.has(user)) return taken;
     const message = 'its hash key is not one of its shard: put while the stream was resharded';
     return { ...taken, refused: { reason: 'aggregate-stray', message } };
   });
+}
+
+function isPartitionKey(key: string): boolean {
+  return key !== '' && (key.length <= 256 || Buffer.byteLength(key) <= MAX_PARTITION_KEY_BYTES);
 }
 
 /** Which user records of one aggregate lie outside their shard: many have the same key, and an MD5 is not free. */
