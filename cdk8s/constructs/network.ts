@@ -71,9 +71,11 @@ export const fromPrometheus: Ingress = { from: [podsOf(MONITORING_NAMESPACE)], p
 /** Its operator asks for decisions, by gRPC or as JSON. */
 export const fromKeda: Ingress = { from: [podsOf(KEDA_NAMESPACE)], ports: tcp(KEDA_PORT, HTTP_PORT) };
 
-/** From load balancers, which have addresses of the VPC. */
+/** From load balancers, which have addresses of the VPC, and from a Gateway's pods, which plugins don't know by address. */
 export function fromLoadBalancers(env: Environment): Ingress {
-  return { from: cidrs(env.network ? [env.network.cidr] : PRIVATE), ports: tcp(HTTP_PORT) };
+  const { ingress } = env.producer;
+  const gateway = ingress.kind === 'gateway' ? [podsOf(ingress.namespace)] : [];
+  return { from: [...cidrs(env.network ? [env.network.cidr] : PRIVATE), ...gateway], ports: tcp(HTTP_PORT) };
 }
 
 /** The holes of one app in the namespace's default deny. Probes of the kubelet pass in any case. */
