@@ -16,6 +16,13 @@ const SCALERS: Resource = {
   plural: 'horizontalpodautoscalers',
   namespaced: true,
 };
+const CONTROLLERS = [
+  'deployment-controller',
+  'replicaset-controller',
+  'disruption-controller',
+  'namespace-controller',
+  'garbage-collector-controller',
+];
 const READY = { type: 'Ready', status: 'True' };
 
 interface WithStatus extends KubeObject {
@@ -26,7 +33,7 @@ interface WithStatus extends KubeObject {
 }
 
 /**
- * What a cluster has besides its API server. The controllers of Deployments, ReplicaSets, namespaces and garbage are the real
+ * What a cluster has besides its API server. The controllers of Deployments, disruption budgets, namespaces and garbage are the real
  * ones (kube-controller-manager); there are no nodes and no AWS, so a loop says of each pod that it is ready, of an
  * Ingress that it has a load balancer, and of an autoscaler that it works. Argo CD waits for these before its next wave.
  */
@@ -53,7 +60,7 @@ export class Surroundings {
     const folder = cluster.subfolder('controller-manager');
     const manager = await startTool('kube-controller-manager', folder, [
       `--kubeconfig=${cluster.kubeConfigFile()}`,
-      '--controllers=deployment-controller,replicaset-controller,namespace-controller,garbage-collector-controller',
+      `--controllers=${CONTROLLERS.join(',')}`,
       '--leader-elect=false',
       '--bind-address=127.0.0.1',
       `--secure-port=${await freePort()}`,
