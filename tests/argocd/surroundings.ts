@@ -10,7 +10,7 @@ const INGRESSES: Resource = {
   plural: 'ingresses',
   namespaced: true,
 };
-const SCALERS: Resource = {
+export const AUTOSCALERS: Resource = {
   group: 'autoscaling',
   version: 'v2',
   plural: 'horizontalpodautoscalers',
@@ -102,7 +102,7 @@ export class Surroundings {
           ? undefined
           : { loadBalancer: { ingress: [{ hostname: 'lb.example' }] } },
       );
-      await set(SCALERS, ({ status }) =>
+      await set(AUTOSCALERS, ({ status }) =>
         status?.conditions
           ? undefined
           : {
