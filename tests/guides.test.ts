@@ -95,7 +95,7 @@ describe('commands on all pages', () => {
   it('name the accounts of the environments', () => {
     const accounts: string[] = [registry.account, ...environments.map((env) => env.account)];
     for (const [command, page] of commands)
-      for (const [account] of command.matchAll(/\b\d{12}\b/g))
+      for (const [account] of command.matchAll(/(?<!shardId-)\b\d{12}\b/g))
         expect(accounts, `${command} (${page})`).toContain(account);
   });
 
@@ -145,7 +145,7 @@ describeWithTools('of kubectl commands in the guides', 'kubectl')('by kubectl it
     for (const [command, page] of starting('kubectl')) {
       const words = wordsOf(command).slice(1);
       const plain = words.filter((word, i) => !word.startsWith('-') && !TAKES_VALUE.has(words[i - 1] ?? ''));
-      const nested = ['rollout', 'create', 'config'].includes(plain[0] ?? '');
+      const nested = ['rollout', 'create', 'config', 'top'].includes(plain[0] ?? '');
       const text = `${helpOf(plain.slice(0, nested ? 2 : 1).join(' '))}\n${globalOptions}`;
       for (const flag of words.filter((word) => word.startsWith('-') && word !== '--'))
         expect(text, `${flag} in ${command} (${page})`).toContain(
