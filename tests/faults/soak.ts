@@ -25,7 +25,7 @@ const from = Number(values.from);
 const seeds =
   values.seeds === undefined ? (values.minutes === undefined ? 100 : Infinity) : Number(values.seeds);
 const deadline = performance.now() + Number(values.minutes ?? Infinity) * 60_000;
-const parallel = Number(values.parallel ?? (level === 'processes' ? 2 : 6));
+const parallel = Number(values.parallel ?? (level === 'processes' ? 1 : 3));
 const bad =
   [from, seeds, deadline, parallel].some(Number.isNaN) || !['in-process', 'processes'].includes(level);
 if (bad) {
