@@ -30,17 +30,22 @@ export interface Container {
   remove(): Promise<void>;
 }
 
-/** @param args after the image: a command other than the image's. */
+/**
+ * @param args after the image: a command other than the image's.
+ * @param files of this machine, by where the container sees them.
+ */
 export async function runContainer(
   image: string,
   env: Readonly<Record<string, string>>,
   args: readonly string[] = [],
+  files: Readonly<Record<string, string>> = {},
 ): Promise<Container> {
   const variables = Object.entries({ HOST: '127.0.0.1', PORT: '0', ADMIN_PORT: '0', ...env });
   const startedAt = performance.now();
   const id = await docker(
     ...['run', '--detach', '--network', 'host', '--read-only', '--cap-drop', 'ALL'],
     ...['--security-opt', 'no-new-privileges', '--memory', '256m', '--pids-limit', '64'],
+    ...Object.entries(files).flatMap(([inside, file]) => ['--volume', `${file}:${inside}:ro`]),
     ...variables.flatMap(([name, value]) => ['--env', `${name}=${value}`]),
     ...[image, ...args],
   );
