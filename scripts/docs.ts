@@ -8,13 +8,12 @@ import { consumerEnv } from '../services/consumer/config.ts';
 import { controllerEnv } from '../services/controller/config.ts';
 import { producerEnv } from '../services/producer/config.ts';
 import { commonEnv, describeEnv, type EnvShape } from '../services/shared/config.ts';
+import { cliReference } from './reference/cli.ts';
+import { crdReference } from './reference/crd.ts';
+import { cell } from './reference/markdown.ts';
 
 const FOLDER = new URL('../docs/reference/', import.meta.url);
 const NOTICE = '<!-- Generated from the code by `npm run docs`; do not edit. -->';
-
-function cell(text: string): string {
-  return text.replaceAll('|', '\\|');
-}
 
 function variables(shape: EnvShape): string {
   const rows = describeEnv(shape).map(
@@ -95,7 +94,12 @@ Fluent Bit or the CloudWatch agent picks them up.
 | \`${CUSTOM_METRICS.errorRate}\` | Percent | | Share that failed or became dead letters. |
 `;
 
-const pages = { 'configuration.md': configuration(), 'metrics.md': await metrics() };
+const pages = {
+  'cli.md': cliReference(NOTICE),
+  'configuration.md': configuration(),
+  'metrics.md': await metrics(),
+  'stream-scaler.md': crdReference(NOTICE),
+};
 const check = process.argv.includes('--check');
 let stale = 0;
 mkdirSync(FOLDER, { recursive: true });

@@ -1,0 +1,58 @@
+/** As much of JSON Schema as our schemas become. */
+export interface JsonSchema {
+  type?: string | readonly string[];
+  description?: string;
+  default?: unknown;
+  enum?: readonly unknown[];
+  const?: unknown;
+  format?: string;
+  minimum?: number;
+  maximum?: number;
+  properties?: Readonly<Record<string, JsonSchema>>;
+  required?: readonly string[];
+  additionalProperties?: unknown;
+  items?: JsonSchema;
+  anyOf?: readonly JsonSchema[];
+}
+
+interface Field {
+  /** As in `shards[].lagSeconds`. */
+  path: string;
+  type: string;
+  required: boolean;
+  default: string;
+  description: string;
+}
+
+/** The fields of an object, those of nested objects and of arrays included, in their order. */
+export function fieldsOf(schema: JsonSchema, prefix = ''): Field[] {
+  return Object.entries(schema.properties ?? {}).flatMap(([name, given]) => {
+    const path = `${prefix}${name}`;
+    const inner = withoutNull(given);
+    const isArray = inner.type === 'array';
+    const element = isArray ? inner.items : inner;
+    const nested = element?.properties ? fieldsOf(element, `${path}${isArray ? '[]' : ''}.`) : [];
+    const field: Field = {
+      path,
+      type: typeOf(given),
+      required: schema.required?.includes(name) ?? false,
+      default: given.default === undefined ? '' : JSON.stringify(given.default),
+      description: given.description ?? inner.description ?? '',
+    };
+    return [field, ...nested];
+  });
+}
+
+function withoutNull(schema: JsonSchema): JsonSchema {
+  const others = schema.anyOf?.filter(({ type }) => type !== 'null') ?? [];
+  return others.length === 1 ? (others[0] as JsonSchema) : schema;
+}
+
+function typeOf(schema: JsonSchema): string {
+  if (schema.anyOf) return [...new Set(schema.anyOf.map(typeOf))].join(' or ');
+  if (schema.enum) return schema.enum.map((value) => `\`${value}\``).join(', ');
+  if (schema.const !== undefined) return `\`${schema.const}\``;
+  if (schema.type === 'array') return `array of ${schema.items ? typeOf(schema.items) : 'any'}`;
+  if (schema.format === 'date-time') return 'time, ISO 8601';
+  return schema.type === undefined ? 'any' : [schema.type].flat().join(' or ');
+}
