@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['**/*.test.ts'],
-    exclude: ['node_modules/**', 'dist/**', 'tests/images/**', 'tests/argocd/**'],
+    exclude: ['node_modules/**', 'dist/**', 'tests/images/**', 'tests/argocd/**', 'tests/scaling/**'],
     globalSetup: ['services/testkit/vitest/global-setup.ts'],
     setupFiles: ['services/testkit/vitest/no-leaks.ts'],
     pool: 'forks',

@@ -105,6 +105,15 @@ describe('replicas', () => {
     expect(decision.replicas).toMatchObject({ desired: 4, reason: 'LoadGrew' });
   });
 
+  it('stays within the bounds, whatever the load asks for', () => {
+    const high = decideOn({ lag: 600, processed: 1_000, busy: 1 }, LEARNED, { replicas: { min: 1, max: 3 } });
+    expect(high.decision.replicas).toMatchObject({ needed: 4, desired: 3, reason: 'LimitedByBounds' });
+    const low = decideOn({ arrival: 0, busy: 0 }, LEARNED, { replicas: { min: 2, max: 3 } });
+    expect(low.decision.replicas).toMatchObject({ desired: 2, reason: 'LimitedByBounds' });
+    const above = decideOn({ replicas: 5, busy: 0.1 }, LEARNED, { replicas: { min: 1, max: 3 } });
+    expect(above.decision.replicas).toMatchObject({ desired: 3, reason: 'LimitedByBounds' });
+  });
+
   it('leaves a small deviation alone', () => {
     const { decision } = decideOn({ arrival: 1_450, replicas: 2, busy: 0.725 }, LEARNED);
     expect(decision.replicas).toMatchObject({ desired: 2, reason: 'WithinTolerance' });
