@@ -7,6 +7,16 @@ import type { TableWatch } from './table-watch.ts';
 const MAX_FAULTS_OF_A_CALL = 3;
 const MAX_LATENCY_MS = 300;
 
+/** Waits for the next write of its kind that a worker makes. */
+interface Ambush {
+  worker: string;
+  write: 'checkpoint' | 'state';
+  /** Called when the write comes, before it finds out whether its worker is frozen or dead. */
+  before?: () => void;
+  /** Called when the table has it, before its worker hears of it. */
+  after?: () => void;
+}
+
 /**
  * What befalls the calls of a run's workers, each of which is known by the path of its endpoints. Which call gets which
  * fault follows from the seed, the worker and how many calls it made; when the calls are made does not.
@@ -18,6 +28,8 @@ export class Chaos {
   readonly #draws = new Map<string, Draw>();
   readonly #gates = new Map<string, Gate>();
   readonly #faults = new Map<string, number>();
+  #ambush: Ambush | undefined;
+  readonly #caught = new Map<ProxiedCall, Ambush>();
   /** Probability with which a call fails. */
   probability = 0;
 
@@ -33,9 +45,15 @@ export class Chaos {
     this.#gates.set(worker, gate);
   }
 
+  /** Lies in wait for one write; another one that waits still is forgotten. */
+  lieInWait(ambush: Ambush): void {
+    this.#ambush = ambush;
+  }
+
   readonly dynamodb: ProxyRule = {
     before: async (call) => {
       const worker = workerOf(call);
+      this.#catch(worker, call);
       const gate = this.#gates.get(worker);
       await gate?.settled();
       if (gate?.dead.aborted) return { kind: 'reset' };
@@ -45,6 +63,8 @@ export class Chaos {
     },
     after: async (call, status) => {
       this.#watch.after(workerOf(call), call, status);
+      this.#caught.get(call)?.after?.();
+      this.#caught.delete(call);
       await this.#gates.get(workerOf(call))?.settled();
     },
   };
@@ -61,6 +81,14 @@ export class Chaos {
       await this.#gates.get(workerOf(call))?.settled();
     },
   };
+
+  #catch(worker: string, call: ProxiedCall): void {
+    const ambush = this.#ambush;
+    if (ambush?.worker !== worker || this.#watch.writes(call) !== ambush.write) return;
+    this.#ambush = undefined;
+    this.#caught.set(call, ambush);
+    ambush.before?.();
+  }
 
   #fault(
     worker: string,

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, inject, it } from 'vitest';
 import { MUTANTS, mutated } from './mutants.ts';
 import { runSeed } from './run.ts';
+import { SCENARIO_NAMES } from './scenarios.ts';
 import { scheduleOf } from './schedule.ts';
 
 /** At once; each waits for most of its time. */
@@ -18,16 +19,21 @@ describe('what consumers leave behind, whatever befalls them, is what an offline
       for (let seed = seeds.shift(); seed !== undefined; seed = seeds.shift()) {
         const result = await runSeed({ seed, level: 'in-process', dynamodb });
         expect(result.records).toBeGreaterThan(0);
-        if (result.problems.length > 0) failed.push(result);
+        if (result.wrong.length + result.unfinished.length > 0) failed.push(result);
       }
     };
     await Promise.all(Array.from({ length: PARALLEL }, lane));
     expect(failed).toEqual([]);
   });
 
+  it.each(SCENARIO_NAMES)('when %s', { timeout: 120_000 }, async (scenario) => {
+    const result = await runSeed({ seed: 1, level: 'in-process', scenario, dynamodb });
+    expect(result).toMatchObject({ wrong: [], unfinished: [] });
+  });
+
   it('as processes that are killed, stopped and continued', { timeout: 120_000 }, async () => {
-    const { problems } = await runSeed({ seed: 1, level: 'processes', dynamodb });
-    expect(problems).toEqual([]);
+    const result = await runSeed({ seed: 1, level: 'processes', dynamodb });
+    expect(result).toMatchObject({ wrong: [], unfinished: [] });
   });
 
   it('by schedules that hold every kind of step', () => {

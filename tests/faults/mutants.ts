@@ -1,6 +1,7 @@
 /**
  * `npm run soak:mutants -- [--only <text>] [--seeds N]`: puts each of these faults into a copy of the consumer, on purpose,
- * and says how many seeds the suite took to see it. Exits non-zero when it didn't see one.
+ * and says how the suite saw it: by tables that differ from the replay or a write that must never happen. A run that does not
+ * come to its end is no such thing. Exits non-zero when it didn't see one.
  */
 import { execFile } from 'node:child_process';
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
@@ -155,17 +156,22 @@ export function mutated(text: string, { file, find, replace }: Edit): string {
 async function tryOut(mutant: Mutant, seeds: string): Promise<boolean> {
   const folder = await mutate(mutant);
   const startedAt = performance.now();
-  const args = ['tests/faults/soak.ts', '--seeds', seeds, '--bail'];
+  const args = ['tests/faults/soak.ts', '--seeds', seeds, '--parallel', '2', '--bail'];
   const { stdout, code } = await run(process.execPath, args, { cwd: folder, maxBuffer: 2 ** 26 }).then(
     ({ stdout }) => ({ stdout, code: 0 }),
     (error: { stdout: string; code: number }) => error,
   );
   await rm(folder, { recursive: true });
   const lines = stdout.split('\n');
-  const [problem = ''] = lines.filter((line) => line.startsWith('  '));
+  const at = lines.findIndex((line) => line.startsWith('  wrong: '));
+  const where = lines.slice(0, at).findLast((line) => line.includes(' FAILED ')) ?? '';
   const took = `${/(\d+) seeds \(/.exec(stdout)?.[1]} seeds, ${Math.round((performance.now() - startedAt) / 1000)} s`;
-  const seen = code === 1 && problem !== '';
-  process.stdout.write(`${seen ? 'seen' : 'NOT SEEN'}: ${mutant.name} (${took})\n${problem.slice(0, 240)}\n`);
+  const seen = code === 1 && at >= 0;
+  const what = seen ? `${where}\n${lines[at]?.slice(0, 240)}\n` : '';
+  const unfinished = lines.filter((line) => line.startsWith('  unfinished: ')).length;
+  process.stdout.write(
+    `${seen ? 'seen' : 'NOT SEEN'}: ${mutant.name} (${took}, ${unfinished} unfinished)\n${what}`,
+  );
   return seen;
 }
 

@@ -15,7 +15,8 @@ import { Chaos } from './chaos.ts';
 import { type Fleet, InProcessFleet, ProcessFleet } from './fleet.ts';
 import { JumpingClock } from './gate.ts';
 import { Oracle } from './oracle.ts';
-import { mayStart, type RunConfig, type Step, scheduleOf } from './schedule.ts';
+import { SCENARIOS, type ScenarioName } from './scenarios.ts';
+import { mayStart, type RunConfig, type Schedule, type Step, scheduleOf } from './schedule.ts';
 import { TableWatch } from './table-watch.ts';
 import { differences, readTables } from './tables.ts';
 import { Workload } from './workload.ts';
@@ -30,12 +31,16 @@ const LEVELS = {
 } as const;
 /** Real time without any progress after which a run counts as stuck. */
 const STUCK_MS = 30_000;
+/** Real time in which a write that is lain in wait for must come. */
+const AMBUSH_MS = 30_000;
 const LOOK_MS = 20;
 const LOOKS_AT_REST = 3;
 
 export interface RunOptions {
   seed: number;
   level: Level;
+  /** Runs this instead of the schedule that the seed gives; in process only. */
+  scenario?: ScenarioName;
   /** Of a DynamoDB emulator; the run has tables of its own. */
   dynamodb: string;
   onLine?: (name: string, line: string) => void;
@@ -44,8 +49,10 @@ export interface RunOptions {
 export interface RunResult {
   seed: number;
   level: Level;
-  /** What is wrong; none when the run passed. */
-  problems: string[];
+  /** What must not be: tables that differ from the replay, writes that must never happen. */
+  wrong: string[];
+  /** Why the run did not get to its end, so that its tables say nothing. It passed when there is neither. */
+  unfinished: string[];
   /** Kinesis records, and what they came to. */
   records: number;
   items: number;
@@ -66,6 +73,7 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
 
 class Run {
   readonly #options: RunOptions;
+  readonly #schedule: Schedule;
   readonly #draw: Draw;
   readonly #time: JumpingClock;
   readonly #double: KinesisDouble;
@@ -79,6 +87,8 @@ class Run {
   #running: string[] = [];
   #frozen = new Map<string, Promise<void>>();
   #stopping: Promise<void>[] = [];
+  /** The worker that was frozen at a write. */
+  #caught: string | undefined;
 
   static async create(options: RunOptions): Promise<Run> {
     const { factor } = LEVELS[options.level];
@@ -90,16 +100,24 @@ class Run {
       controlPerSecond: unlimited,
     };
     const double = await startKinesisDouble({ clock: time, limits });
-    const { shards } = scheduleOf(options.seed).config;
+    const schedule = options.scenario ? SCENARIOS[options.scenario] : scheduleOf(options.seed);
+    const { shards } = schedule.config;
     const stack = await TestStack.create(
       { kinesis: double.endpoint, dynamodb: options.dynamodb },
       { shards },
     );
-    return new Run(options, time, double, stack);
+    return new Run(options, { config: schedule.config, steps: [...schedule.steps] }, time, double, stack);
   }
 
-  private constructor(options: RunOptions, time: JumpingClock, double: KinesisDouble, stack: TestStack) {
+  private constructor(
+    options: RunOptions,
+    schedule: Schedule,
+    time: JumpingClock,
+    double: KinesisDouble,
+    stack: TestStack,
+  ) {
     this.#options = options;
+    this.#schedule = schedule;
     this.#draw = new Draw(options.seed + 1_000_003);
     this.#time = time;
     this.#double = double;
@@ -111,27 +129,28 @@ class Run {
 
   async go(): Promise<Omit<RunResult, 'seconds'>> {
     const { seed, level } = this.#options;
-    const { config, steps } = scheduleOf(seed);
+    const { config, steps } = this.#schedule;
     this.#fleet = await this.#createFleet(config);
     const { stream } = this.#stack.resources;
     const workload = new Workload(this.#draw, this.#stack.kinesis, stream, {
       sources: config.sources,
       retries: config.dedupeWindow > 0,
+      aggregated: config.aggregated,
     });
     for (const step of steps) await this.#step(step, workload);
-    const problems = await this.#rest();
+    const unfinished = await this.#rest();
     const shards = await listShards(this.#stack.kinesis, stream);
     const records = this.#double.records(stream);
     const detector = createDetector(config.detector);
     const expected = new Oracle(config, stream, detector).replay(records, shards);
-    problems.push(
-      ...differences(await readTables(this.#stack), expected),
-      ...this.#watch.violations.slice(0, 10),
-    );
+    const wrong = this.#watch.violations.slice(0, 10);
+    // What was not read is missing in the tables: no fault of theirs.
+    if (unfinished.length === 0) wrong.push(...differences(await readTables(this.#stack), expected));
     return {
       seed,
       level,
-      problems,
+      wrong,
+      unfinished,
       records: records.length,
       items: expected.records.size + expected.states.size + expected.deadLetters.size,
       steps: steps.length,
@@ -199,6 +218,29 @@ class Run {
         this.#frozen.set(name, thawed);
         return;
       }
+      case 'freeze-at': {
+        const name = this.#take(step.pick);
+        if (name === undefined) return;
+        this.#caught = name;
+        const { write } = step;
+        return this.#met(name, write, (met) => {
+          const before = () => {
+            fleet.freeze(name);
+            met();
+          };
+          this.#chaos.lieInWait({ worker: name, write, before });
+        });
+      }
+      case 'kill-at-checkpoint': {
+        const name = this.#take(step.pick);
+        if (name === undefined) return;
+        return this.#met(name, 'checkpoint', (met) => {
+          const after = () => void fleet.kill(name).then(met);
+          this.#chaos.lieInWait({ worker: name, write: 'checkpoint', after });
+        });
+      }
+      case 'overtake':
+        return this.#overtake();
       case 'split':
         return this.#split(step.pick);
       case 'merge':
@@ -223,6 +265,29 @@ class Run {
     if (!mayStart(this.#running.length + this.#frozen.size)) return;
     const name = `w${this.#started++}`;
     await this.#fleet?.start(name);
+    this.#running.push(name);
+  }
+
+  /** @throws Error when the write does not come: then the scenario tries nothing. */
+  async #met(name: string, write: string, lieInWait: (met: () => void) => void): Promise<void> {
+    const late = new AbortController();
+    const met = new Promise<true>((resolve) => lieInWait(() => resolve(true)));
+    const came = await Promise.race([met, systemClock.sleep(AMBUSH_MS, late.signal)]);
+    late.abort();
+    if (!came) throw new Error(`${name} wrote no ${write} in ${AMBUSH_MS} ms`);
+  }
+
+  /** @throws Error when the others don't get to the end. */
+  async #overtake(): Promise<void> {
+    const name = this.#caught;
+    if (name === undefined) return;
+    const deadline = performance.now() + STUCK_MS;
+    while ((await this.#left()).length > 0) {
+      if (performance.now() > deadline) throw new Error(`nobody overtook ${name} in ${STUCK_MS} ms`);
+      await systemClock.sleep(LOOK_MS);
+    }
+    this.#caught = undefined;
+    this.#fleet?.thaw(name);
     this.#running.push(name);
   }
 
@@ -267,7 +332,7 @@ class Run {
     await streamActive(kinesis, resources.stream);
   }
 
-  /** The faults end, whoever was frozen wakes up, one fresh worker finishes what is left. @returns what is wrong. */
+  /** The faults end, whoever was frozen wakes up, one fresh worker finishes what is left. @returns why it did not come to that. */
   async #rest(): Promise<string[]> {
     const fleet = this.#fleet as Fleet;
     this.#chaos.probability = 0;
@@ -275,7 +340,7 @@ class Run {
     await Promise.all(this.#running.map((name) => fleet.stop(name)));
     await Promise.all(this.#stopping);
     await fleet.start('last');
-    const problems: string[] = [];
+    const unfinished: string[] = [];
     let moves = this.#watch.moves;
     let movedAt = performance.now();
     for (let looks = 0; looks < LOOKS_AT_REST; ) {
@@ -285,13 +350,13 @@ class Run {
       if (this.#watch.moves > moves) movedAt = performance.now();
       moves = this.#watch.moves;
       if (left.length === 0 || performance.now() - movedAt < STUCK_MS) continue;
-      problems.push(
+      unfinished.push(
         `stuck for ${STUCK_MS} ms with shards that are not read to their end: ${left.join(', ')}`,
       );
       break;
     }
     await fleet.stop('last');
-    return problems;
+    return unfinished;
   }
 
   /** Shards that are not read to their last record, or to their end. */

@@ -11,6 +11,8 @@ export interface RunConfig {
   checkpointMs: 0 | 400 | 2_000;
   /** So many that their states don't fit the memory, in some runs. */
   sources: number;
+  /** Share of the puts that are aggregates, 0 to 1. */
+  aggregated: number;
 }
 
 /** What happens next. Times are in lease times; `pick` chooses among what there is then, modulo its number. */
@@ -20,6 +22,12 @@ export type Step =
   | { does: 'kill' | 'stop'; pick: number }
   | { does: 'freeze'; pick: number; leases: number }
   | { does: 'split' | 'merge'; pick: number }
+  /** Freezes it at its next write of that kind, which so is on its way until `overtake`. */
+  | { does: 'freeze-at'; pick: number; write: 'checkpoint' | 'state' }
+  /** Kills it when the table has its next checkpoint, before it hears of that. */
+  | { does: 'kill-at-checkpoint'; pick: number }
+  /** Others read to the end of all shards; then who was frozen at a write wakes up, and the write arrives. */
+  | { does: 'overtake' }
   /** From now on calls fail with this probability. */
   | { does: 'faults'; probability: number }
   /** The stream's wall clock jumps on; a worker's own wall clock jumps by as much, either way. */
@@ -47,6 +55,7 @@ export function scheduleOf(seed: number): Schedule {
     shards: draw.of([1, 1, 2, 3]),
     checkpointMs: draw.of([0, 0, 400, 2_000] as const),
     sources: draw.of([4, 25, 25, 600]),
+    aggregated: 0.6,
   };
   const steps: Step[] = [{ does: 'put', events: draw.integer(100, 800) }];
   for (let n = draw.integer(1, 3); n > 0; n--) steps.push({ does: 'start' });

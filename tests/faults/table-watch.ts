@@ -51,6 +51,14 @@ export class TableWatch {
     return at >= (sequenceNumber === undefined ? END : BigInt(sequenceNumber));
   }
 
+  /** What a call writes; `undefined` for all that is neither. */
+  writes({ operation, body }: ProxiedCall): 'checkpoint' | 'state' | undefined {
+    if (operation !== 'UpdateItem') return undefined;
+    const { TableName, ExpressionAttributeValues: values = {} } = JSON.parse(body.toString()) as Update;
+    if (TableName === this.#tables.stateTable) return 'state';
+    return TableName === this.#tables.leaseTable && values[':checkpoint'] ? 'checkpoint' : undefined;
+  }
+
   async before(call: ProxiedCall): Promise<void> {
     if (call.operation !== 'UpdateItem') return;
     const { TableName, Key } = JSON.parse(call.body.toString()) as Update;

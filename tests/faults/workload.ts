@@ -26,6 +26,8 @@ export interface WorkloadOptions {
   sources: number;
   /** Whether some events are on the stream twice. */
   retries: boolean;
+  /** Share of the puts that are aggregates, 0 to 1. */
+  aggregated: number;
 }
 
 /**
@@ -55,7 +57,9 @@ export class Workload {
       const count = Math.min(left, this.#draw.integer(1, 160));
       left -= count;
       const batch = Array.from({ length: count }, () => this.#event());
-      const entries = this.#draw.chance(0.6) ? this.#aggregated(batch, shards) : batch.map(plain);
+      const entries = this.#draw.chance(this.#options.aggregated)
+        ? this.#aggregated(batch, shards)
+        : batch.map(plain);
       if (this.#draw.chance(0.1)) entries.push(this.#broken());
       for (let i = 0; i < entries.length; i += MAX_RECORDS_PER_PUT) {
         await this.#send(entries.slice(i, i + MAX_RECORDS_PER_PUT));

@@ -1,0 +1,41 @@
+import type { RunConfig, Schedule } from './schedule.ts';
+
+const CONFIG: RunConfig = {
+  detector: 'adaptive',
+  store: 'all',
+  dedupeWindow: 64,
+  shards: 1,
+  checkpointMs: 0,
+  sources: 4,
+  aggregated: 0.6,
+};
+
+/** A worker's write is under way while another one takes its shard, reads on and writes the same further on. */
+const overtaken = (write: 'checkpoint' | 'state'): Schedule => ({
+  config: CONFIG,
+  steps: [
+    { does: 'put', events: 200 },
+    { does: 'start' },
+    { does: 'freeze-at', pick: 0, write },
+    { does: 'put', events: 300 },
+    { does: 'start' },
+    { does: 'overtake' },
+  ],
+});
+
+/**
+ * What a random schedule meets too seldom: each aims at the one moment between two I/O steps in which a guarantee is
+ * needed. They are for consumers in this process, whose calls can be met on their way.
+ */
+export const SCENARIOS = {
+  'a checkpoint arrives after the next owner has moved on': overtaken('checkpoint'),
+  'a state arrives after the next owner has moved on': overtaken('state'),
+  // All of it comes in one batch, of which only the last slice ends where an aggregate does by itself.
+  'a worker dies between two slices of a backlog of aggregates': {
+    config: { ...CONFIG, aggregated: 1 },
+    steps: [{ does: 'put', events: 2_000 }, { does: 'start' }, { does: 'kill-at-checkpoint', pick: 0 }],
+  },
+} as const satisfies Record<string, Schedule>;
+
+export type ScenarioName = keyof typeof SCENARIOS;
+export const SCENARIO_NAMES = Object.keys(SCENARIOS) as readonly ScenarioName[];
