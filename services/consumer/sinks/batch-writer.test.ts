@@ -141,6 +141,13 @@ describe('the batch writer', () => {
     expect(others).toBeGreaterThan(4);
   });
 
+  it('does not hold the failures of a call against the items that it left unprocessed', async () => {
+    const reset = { kind: 'reset' } as const;
+    proxy.plan('BatchWriteItem', reset, reset, reset, { kind: 'unprocessed', n: 1 }, reset, reset);
+    expect(await write(rows(2))).toEqual([]);
+    expect(await storedIds()).toEqual(['id-0', 'id-1']);
+  });
+
   it('goes on for as long as the store is down, and counts why', async () => {
     const down = Array.from(
       { length: 8 },

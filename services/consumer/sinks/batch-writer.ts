@@ -111,7 +111,8 @@ export class BatchWriter {
       if (result.kind === 'stored') return;
       if (signal.aborted) throw new StoppedError();
       if (result.kind === 'partly') {
-        if (result.left.length < pending.length) attempt = 0;
+        // What is left is another call: the failures before were not its items' own.
+        if (result.left.length < pending.length) attempt = failures = 0;
         pending = result.left;
         metrics.writeRetries.inc({ reason: 'unprocessed' });
       } else {
