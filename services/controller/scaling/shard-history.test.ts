@@ -31,6 +31,11 @@ describe('what arrives at a shard', () => {
     expect(arrivals([0])[0]).toMatchObject({ records: 100 });
   });
 
+  it('is known again at the next report of a consumer that began again further back', () => {
+    expect(arrivals([0, 300, 300]).map((arrival) => arrival?.records)).toEqual([100, 100, 100]);
+    expect(arrivals([60, 600, 600])[2]).toMatchObject({ records: 100 });
+  });
+
   it('is not told less of by a consumer whose slices take longer than reports are apart', () => {
     // A slice a minute, in which half a minute of the stream is done with: 100 done a second are 200 that arrive.
     const lags = Array.from({ length: 40 }, (_, i) => 600 + i * 15 - Math.floor(i / 4) * 30);

@@ -101,9 +101,12 @@ export class ShardHistory {
     }
     const seconds = (report.reportedAt - before.report.reportedAt) / 1000;
     if (!(seconds > 0)) return { arrival: old, since: before.since };
+    const walked = seconds - (lag - lagBefore) / 1000;
+    // It began again further back (from a checkpoint): what it does there came before. Reports jitter, hence the margin.
+    if (walked < -Math.max(seconds, 1)) return { arrival: old, since: NOTHING };
     const since = {
       done: plus(before.since.done, times(processed, seconds)),
-      walked: before.since.walked + seconds - (lag - lagBefore) / 1000,
+      walked: before.since.walked + walked,
     };
     if (since.walked < seconds / 20) return { arrival: old, since };
     return { arrival: settle(old, times(since.done, 1 / since.walked)), since: NOTHING };
