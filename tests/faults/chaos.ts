@@ -112,7 +112,8 @@ const workerOf = ({ path }: ProxiedCall) => path.replace(/^\/+|\/+$/g, '');
 
 function dynamodbFault(draw: Draw, { operation }: ProxiedCall): ProxyFault {
   if (operation === 'BatchWriteItem' && draw.chance(0.4)) {
-    return { kind: 'unprocessed', n: draw.integer(0, 24) };
+    // One at least: with none DynamoDB throttles the whole call, and the emulator refuses the empty one.
+    return { kind: 'unprocessed', n: draw.integer(1, 24) };
   }
   return common(draw);
 }

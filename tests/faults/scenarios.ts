@@ -35,6 +35,16 @@ export const SCENARIOS = {
     config: { ...CONFIG, aggregated: 1 },
     steps: [{ does: 'put', events: 2_000 }, { does: 'start' }, { does: 'kill-at-checkpoint', pick: 0 }],
   },
+  'children have records while their parent has a backlog': {
+    config: { ...CONFIG, sources: 25 },
+    steps: [
+      { does: 'put', events: 2_000 },
+      { does: 'split', pick: 0 },
+      { does: 'put', events: 200 },
+      { does: 'start' },
+      { does: 'start' },
+    ],
+  },
 } as const satisfies Record<string, Schedule>;
 
 export type ScenarioName = keyof typeof SCENARIOS;
