@@ -26,6 +26,7 @@ const MONITORS: Resource = {
 /** Kinds of other people's operators, whose schemas are not what is tried here. */
 const FOREIGN_KINDS = [
   { group: 'monitoring.coreos.com', version: 'v1', kind: 'PodMonitor', plural: 'podmonitors' },
+  { group: 'monitoring.coreos.com', version: 'v1', kind: 'PrometheusRule', plural: 'prometheusrules' },
   {
     group: 'secrets-store.csi.x-k8s.io',
     version: 'v1',
@@ -207,7 +208,8 @@ describeWithTools(
   });
 
   it('keeps what runs when a render is empty', async () => {
-    repository.remove('charts/dev/monitoring/podmonitor.yaml');
+    for (const file of repository.list('charts/dev/monitoring'))
+      repository.remove(`charts/dev/monitoring/${file}`);
     // git keeps no empty folder.
     repository.write('charts/dev/monitoring/notes.txt', 'nothing to apply');
     repository.commit('An empty render');
