@@ -119,7 +119,7 @@ describe.skipIf(missing.length > 0)('charts/ on a real API server', () => {
     describe('dev', () => {
       beforeAll(async () => {
         for (const manifest of byWave(globSync('charts/dev/**/*.yaml').map(read)))
-          await applier.apply(manifest);
+          await retried(() => applier.apply(manifest));
         // A policy takes effect a moment after it was made.
         await vi.waitFor(
           async () => {
