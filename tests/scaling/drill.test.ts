@@ -49,7 +49,7 @@ describeWithCluster('ten minutes of backlog at two shards and one replica', () =
 
       drill.rate = RATES.calm;
       await drill.pace('waiting');
-      await waitFor(() => drill?.replicas.at(-1) === 1 && drill.shards.at(-1) === 2, 120_000);
+      await comesDown(drill, 120_000);
       await killing?.end();
       drill.rate = 0;
       const { status } = await waitFor(async () => {
@@ -71,6 +71,19 @@ describeWithCluster('ten minutes of backlog at two shards and one replica', () =
 /** With SHOW_DRILL set, tells how it goes. */
 function tell(line: string): void {
   if (process.env.SHOW_DRILL) process.stderr.write(`${line}\n`);
+}
+
+/** Waits until there is one replica and two shards. @throws Error after `timeoutMs`. */
+async function comesDown(drill: Drill, timeoutMs: number): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  const from = drill.seconds;
+  for (let told = ''; drill.replicas.at(-1) !== 1 || drill.shards.at(-1) !== 2; await sleep(500)) {
+    const { status } = await drill.scaler();
+    const line = `${Math.round(drill.seconds - from)} s: ${JSON.stringify(status?.lag)}, shards ${drill.shards}, replicas ${drill.replicas}, ${JSON.stringify(status?.memory)}, ${status?.conditions?.[0]?.message}`;
+    if (line !== told) tell(line);
+    told = line;
+    if (performance.now() > deadline) throw new Error(`not down within ${timeoutMs} ms: ${told}`);
+  }
 }
 
 /** Waits until the group is within the objective and has read all that was there at the start. @throws Error after `seconds`. */

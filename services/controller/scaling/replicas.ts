@@ -3,7 +3,7 @@ import type { Context } from './context.ts';
 import type { Reason, Verdict } from './decision.ts';
 import { busiestPod, podsFor, requiredRate, shardsPerPod } from './load.ts';
 import type { Memory } from './memory.ts';
-import { pushMax, pushMin } from './window.ts';
+import { pushMin, pushSeen } from './window.ts';
 import { count, duration, number } from './words.ts';
 
 const DEFAULT_DOWN_WINDOW_SECONDS = 300;
@@ -48,12 +48,13 @@ export function decideReplicas(context: Context, memory: Memory, current: number
   const wanted = Math.max(floor, tolerated || nearly ? current : needed);
   const upMs = (up.stabilizationWindowSeconds ?? 0) * 1000;
   const downMs = (down.stabilizationWindowSeconds ?? DEFAULT_DOWN_WINDOW_SECONDS) * 1000;
-  // Nothing is remembered yet: what is there counts as recommended, so that a restart doesn't scale in at once.
-  const peaksBefore = memory.replicaPeaks.length > 0 ? memory.replicaPeaks : [{ at, value: current }];
-  // What isn't known may be as high as now: without this the window would forget while nothing is seen.
-  const replicaPeaks = pushMax(peaksBefore, at, blind ? Math.max(wanted, current) : wanted, downMs);
+  // What is not known may be as high as now; only a need for more is one that was seen.
+  const replicaPeaks =
+    blind && wanted <= current
+      ? memory.replicaPeaks
+      : pushSeen(memory.replicaPeaks, at, wanted, current, downMs);
   const replicaLows = pushMin(memory.replicaLows, at, wanted, upMs);
-  const peak = replicaPeaks[0]?.value ?? wanted;
+  const peak = Math.max(wanted, replicaPeaks[0]?.value ?? current);
   const low = replicaLows[0]?.value ?? wanted;
 
   let desired = current;
@@ -131,11 +132,7 @@ function hold(context: Context, memory: Memory, current: number): { verdict: Ver
       ? `because data is missing: ${context.problems.join('; ')}`
       : 'because it is not known yet what a pod can do or what arrives: pods must have worked for a while first';
   const sentence = `Stays at ${count(desired, 'replica')} ${why}.`;
-  const replicaPeaks = pushMax(memory.replicaPeaks, context.at, desired, DEFAULT_DOWN_WINDOW_SECONDS * 1000);
-  return {
-    verdict: { current, desired, needed: undefined, reason, sentence },
-    memory: { ...memory, replicaPeaks },
-  };
+  return { verdict: { current, desired, needed: undefined, reason, sentence }, memory };
 }
 
 /**

@@ -7,7 +7,7 @@ import { coldestPair, hotShard, type OpenShard, splitOf, usageAfterUniform } fro
 import type { ReshardStep } from './reshard.ts';
 import { fillOf, neededShards, SATURATED, useOf } from './shard-demand.ts';
 import { nextDown, nextUp } from './steps.ts';
-import { pushMax } from './window.ts';
+import { pushSeen } from './window.ts';
 import { count, duration, number } from './words.ts';
 
 /** A shard over this share of its write limit is one that refuses records now and then. */
@@ -85,16 +85,20 @@ export function decideShards(
   const saturated = fillOf(open) >= SATURATED;
   // New shards show nothing at first; that doesn't end what was before.
   const changing = stream.status !== 'ACTIVE' || at - (memory.reshardedAt ?? 0) < SETTLE_MS;
-  const before = memory.shardPeaks.length > 0 ? memory.shardPeaks : [{ at, value: current }];
-  const seen = Math.max(needed, grow?.desired ?? 0, blind ? current : 0);
+  const asked = Math.max(needed, grow?.desired ?? 0);
+  // What is not known may be as high as now; only a need for more is one that was seen.
+  const shardPeaks =
+    blind && asked <= current
+      ? memory.shardPeaks
+      : pushSeen(memory.shardPeaks, at, asked, current, reshard.windowSeconds * 1000);
   const remembered: Memory = {
     ...memory,
-    shardPeaks: pushMax(before, at, seen, reshard.windowSeconds * 1000),
+    shardPeaks,
     growthSince: grow && (memory.growthSince ?? at),
     saturatedSince:
       saturated || changing ? (memory.saturatedSince ?? (saturated ? at : undefined)) : undefined,
   };
-  const wish = grow ?? shrinkWish(context, remembered, open, remembered.shardPeaks[0]?.value ?? needed);
+  const wish = grow ?? shrinkWish(context, remembered, open, shardPeaks[0]?.value ?? current);
   if (stream.status !== 'ACTIVE') {
     return stay('StreamUpdating', `the stream is ${stream.status}, one change at a time`, needed, remembered);
   }

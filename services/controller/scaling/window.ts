@@ -21,7 +21,34 @@ export function pushMax(entries: readonly Entry[], at: number, value: number, sp
   return kept;
 }
 
-/** The same for the minimum. */
+/** What was seen at a look holds for this share of a window at most: when looks are further apart, the time between is unseen. */
+const HOLDS = 0.2;
+
+/**
+ * The maximum over a window of seen time, for going down. A blind look is not entered: it says nothing of what is needed, so it
+ * neither counts nor starts the window anew (one a window would keep everything up for ever). Time in which nobody saw anything
+ * stops the window's clock, however it came about: missing data, or no controller at all. After a whole window of it, as after no
+ * look at all, what there is counts as needed.
+ *
+ * @param current what there is.
+ */
+export function pushSeen(
+  entries: readonly Entry[],
+  at: number,
+  value: number,
+  current: number,
+  spanMs: number,
+): Entry[] {
+  const last = entries.at(-1);
+  const gap = last ? at - last.at : Number.POSITIVE_INFINITY;
+  if (gap >= spanMs) return pushMax([{ at, value: current }], at, value, spanMs);
+  // A clock that was set back, or another controller's: entries keep their distances.
+  const shift = gap < 0 ? gap : Math.max(0, gap - spanMs * HOLDS);
+  const moved = entries.map((entry) => ({ ...entry, at: Math.round(entry.at + shift) }));
+  return pushMax(moved, at, value, spanMs);
+}
+
+/** As `pushMax`, for the minimum. */
 export function pushMin(entries: readonly Entry[], at: number, value: number, spanMs: number): Entry[] {
   const negated = entries.map((entry) => ({ at: entry.at, value: -entry.value }));
   return pushMax(negated, at, -value, spanMs).map((entry) => ({ at: entry.at, value: 0 - entry.value }));

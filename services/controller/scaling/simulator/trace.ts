@@ -115,6 +115,13 @@ export const TRACES: readonly Trace[] = [
       ),
     blackout: (t) => between(t, 95 * MINUTE, 115 * MINUTE),
   },
+  {
+    name: 'patchy',
+    description: 'from 5,000/s to 1,500/s; of every four minutes half of one is without metrics',
+    seconds: 3 * HOUR,
+    offered: (t) => noisy(t < 30 * MINUTE ? 5_000 : 1_500, t),
+    blackout: (t) => t % (4 * MINUTE) >= 3.5 * MINUTE,
+  },
 ];
 
 /** A trace out of measured points: the rate between two of them is that of the first. */
