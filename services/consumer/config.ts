@@ -100,7 +100,7 @@ export const consumerEnv = {
     'accept',
   ),
   CHECKPOINT_INTERVAL_MS: parsed<number | 'auto'>(
-    'Least time between two checkpoints of a shard, and so between two writes of a state; `auto`: 10000 where states are kept, else 1000.',
+    'Least time between two checkpoints of a shard, and so between two writes of a state; `auto`: 10000 where states are kept, else 1000. After a lease was taken the first comes at once, the next ones at pauses that double up to this.',
     { default: 'auto', accepts: '`auto`, or whole number ≥ 0', parse: parseCheckpointInterval },
   ),
   WRITE_CONCURRENCY: integer('BatchWriteItem calls in flight at once.', { default: 16, min: 1, max: 64 }),

@@ -14,6 +14,8 @@ import type { OpenProcessor, ShardProcessor } from './shard-processor.ts';
 
 /** Records that go through the pipeline at once: bounds memory, and the time the event loop is held (~2 ms). */
 const SLICE_RECORDS = 500;
+/** The first slice after a start from the checkpoint; each that goes through doubles the next. */
+const FIRST_SLICE_RECORDS = 32;
 const BACKOFF = { baseMs: 500, maxMs: 10_000 };
 
 export interface ShardConsumerDeps {
@@ -46,7 +48,13 @@ interface ShardSignals {
   trimmed: AbortSignal;
 }
 
-/** Works on one shard while this worker holds its lease: fetch → pipeline → checkpoint, strictly in this order. */
+/**
+ * Works on one shard while this worker holds its lease: fetch → pipeline → checkpoint, strictly in this order.
+ *
+ * However short a tenure is, it gets the shard on if it outlasts one small slice: that one is checkpointed at once, and
+ * from there on the pauses between checkpoints double until they are `checkpointIntervalMs`. So whenever the lease is lost,
+ * about half of the tenure's work is kept, and a group that keeps losing its leases does not do the same again for ever.
+ */
 export class ShardConsumer {
   readonly #deps: ShardConsumerDeps;
   readonly #held: HeldLease;
@@ -56,6 +64,10 @@ export class ShardConsumer {
   /** The last record that is done with but not yet in the lease. */
   #done: Checkpoint | undefined;
   #checkpointedAt: number;
+  /** When this tenure began. */
+  readonly #since: number;
+  /** Records of the next slice. */
+  #sliceRecords = FIRST_SLICE_RECORDS;
   /** A checkpoint that is being written. */
   #checkpointing: Promise<void> | undefined;
   /** Failures since the last slice that went through. */
@@ -66,7 +78,8 @@ export class ShardConsumer {
     this.#held = held;
     this.#meter = meter;
     this.#progress = progress;
-    this.#checkpointedAt = deps.clock.monotonic();
+    this.#since = deps.clock.monotonic();
+    this.#checkpointedAt = this.#since;
   }
 
   async run({ stopping, force, trimmed }: ShardSignals): Promise<ShardOutcome> {
@@ -103,6 +116,7 @@ export class ShardConsumer {
     // From the checkpoint, not from the last record done with: the processor starts without the memory of those between.
     await this.#checkpointing;
     this.#done = undefined;
+    this.#sliceRecords = FIRST_SLICE_RECORDS;
     const reader = this.#deps.createReader(this.#held);
     try {
       return await this.#readOn(reader, fetching, abort);
@@ -141,7 +155,7 @@ export class ShardConsumer {
   ): Promise<void> {
     const { records } = batch;
     for (let start = 0, end = 0; start < records.length && !fetching.aborted; start = end) {
-      end = endOfSlice(records, start, SLICE_RECORDS);
+      end = endOfSlice(records, start, this.#sliceRecords);
       const slice = records.slice(start, end);
       const [first] = slice;
       const last = slice.at(-1);
@@ -153,6 +167,7 @@ export class ShardConsumer {
         this.#meter.end();
       }
       this.#failures = 0;
+      this.#sliceRecords = Math.min(SLICE_RECORDS, this.#sliceRecords * 2);
       const { puts, bytes } = sizeOf(slice);
       this.#meter.done(slice.length, puts, bytes, last.arrivedAt);
       this.#done = { sequenceNumber: last.sequenceNumber, subSequenceNumber: last.subSequenceNumber ?? 0 };
@@ -163,7 +178,8 @@ export class ShardConsumer {
   async #checkpointIfDue(processor: ShardProcessor, abort: AbortSignal): Promise<void> {
     const { clock, checkpointIntervalMs } = this.#deps;
     if (!this.#done || this.#checkpointing !== undefined) return;
-    if (clock.monotonic() - this.#checkpointedAt < checkpointIntervalMs) return;
+    const pauseMs = Math.min(checkpointIntervalMs, this.#checkpointedAt - this.#since);
+    if (clock.monotonic() - this.#checkpointedAt < pauseMs) return;
     const done = this.#done;
     this.#checkpointedAt = clock.monotonic();
     await processor.flush(abort, this.#progress);

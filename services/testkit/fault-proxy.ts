@@ -5,7 +5,8 @@ import {
   type IncomingMessage,
   type ServerResponse,
 } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { connect, type Socket } from 'node:net';
+import { listenByPreface } from './by-preface.ts';
 
 /** What the proxy does with one request instead of passing it on as it is. */
 export type ProxyFault =
@@ -45,6 +46,8 @@ export interface FaultProxy {
   plan(operation: string, ...faults: ProxyFault[]): void;
   /** The requests of an operation for which nothing is planned get this fault from now on. */
   always(operation: string, fault: ProxyFault): void;
+  /** Breaks the connections of HTTP/2, which are passed on as they are: SubscribeToShard's. */
+  breakSubscriptions(): void;
   stop(): Promise<void>;
 }
 
@@ -109,9 +112,24 @@ export async function startFaultProxy(target: string, rule?: ProxyRule): Promise
     response.end(text);
   }
 
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const tunnels = new Set<Socket>();
+  function tunnel(socket: Socket): void {
+    const onward = connect(Number(new URL(target).port), '127.0.0.1');
+    tunnels.add(socket);
+    onward.on('error', () => {}).once('close', () => socket.destroy());
+    socket.once('close', () => {
+      tunnels.delete(socket);
+      onward.destroy();
+    });
+    socket.pipe(onward).pipe(socket);
+  }
+
+  const listener = await listenByPreface({
+    http1: (socket) => server.emit('connection', socket),
+    http2: tunnel,
+  });
   return {
-    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    endpoint: `http://127.0.0.1:${listener.port}`,
     operations,
     plan(operation, ...faults) {
       planned.set(operation, faults);
@@ -119,10 +137,12 @@ export async function startFaultProxy(target: string, rule?: ProxyRule): Promise
     always(operation, fault) {
       lasting.set(operation, fault);
     },
+    breakSubscriptions() {
+      for (const socket of tunnels) socket.destroy();
+    },
     async stop() {
-      server.closeAllConnections();
       agent.destroy();
-      await new Promise((resolve) => server.close(resolve));
+      await listener.stop();
     },
   };
 }

@@ -1,18 +1,22 @@
+import { systemClock } from '../../services/shared/clock.ts';
 import type { ProxiedCall, ProxyFault, ProxyRule } from '../../services/testkit/fault-proxy.ts';
 import { Draw } from '../../services/testkit/seeded-random.ts';
 import type { Gate } from './gate.ts';
+import type { Write } from './schedule.ts';
 import type { TableWatch } from './table-watch.ts';
 
 /** The same call fails at most so often: a consumer may give an item up that fails 5 times while others are stored. */
 const MAX_FAULTS_OF_A_CALL = 3;
 const MAX_LATENCY_MS = 300;
+/** Share of the latencies that are about a lease's time: the call arrives when its worker may be a zombie. */
+const LONG_SHARE = 0.03;
 
 /** Waits for the next write of its kind that a worker makes. */
 interface Ambush {
   worker: string;
-  write: 'checkpoint' | 'state';
-  /** Called when the write comes, before it finds out whether its worker is frozen or dead. */
-  before?: () => void;
+  write: Write;
+  /** Called when the write comes, which waits for the promise. */
+  before?: () => Promise<void>;
   /** Called when the table has it, before its worker hears of it. */
   after?: () => void;
 }
@@ -23,7 +27,7 @@ interface Ambush {
  */
 export class Chaos {
   readonly #seed: number;
-  readonly #factor: number;
+  readonly #time: { factor: number; leaseMs: number };
   readonly #watch: TableWatch;
   readonly #draws = new Map<string, Draw>();
   readonly #gates = new Map<string, Gate>();
@@ -32,11 +36,13 @@ export class Chaos {
   readonly #caught = new Map<ProxiedCall, Ambush>();
   /** Probability with which a call fails. */
   probability = 0;
+  /** No renewal of a lease arrives, and each call to the tables takes `latency` lease times. */
+  losing: { latency: number } | undefined;
 
-  /** @param factor by which the run's time is quicker than real time, in which the proxy waits. */
-  constructor(seed: number, factor: number, watch: TableWatch) {
+  /** @param time by which factor the run's is quicker than the real one, in which calls wait, and how long a lease is in it. */
+  constructor(seed: number, time: { factor: number; leaseMs: number }, watch: TableWatch) {
     this.#seed = seed;
-    this.#factor = factor;
+    this.#time = time;
     this.#watch = watch;
   }
 
@@ -50,16 +56,27 @@ export class Chaos {
     this.#ambush = ambush;
   }
 
+  /** Nothing happens any more. */
+  rest(): void {
+    this.probability = 0;
+    this.losing = undefined;
+    this.#ambush = undefined;
+  }
+
   readonly dynamodb: ProxyRule = {
     before: async (call) => {
       const worker = workerOf(call);
-      this.#catch(worker, call);
       const gate = this.#gates.get(worker);
+      const late = gate?.dead.aborted;
+      await this.#catch(worker, call);
+      const fault = this.losing ? this.#losing(call, this.losing) : this.#fault(worker, call, dynamodbFault);
+      // Before its turn at the item comes, which others may so have before it.
+      const passed = await this.#late(fault);
       await gate?.settled();
-      if (gate?.dead.aborted) return { kind: 'reset' };
-      const fault = this.#fault(worker, call, dynamodbFault);
+      // What was under way when its worker died arrives.
+      if (late) return { kind: 'reset' };
       await this.#watch.before(call);
-      return fault;
+      return passed;
     },
     after: async (call, status) => {
       this.#watch.after(workerOf(call), call, status);
@@ -73,21 +90,33 @@ export class Chaos {
     before: async (call) => {
       const worker = workerOf(call);
       const gate = this.#gates.get(worker);
+      const passed = await this.#late(this.#fault(worker, call, kinesisFault));
       await gate?.settled();
-      if (gate?.dead.aborted) return { kind: 'reset' };
-      return this.#fault(worker, call, kinesisFault);
+      return gate?.dead.aborted ? { kind: 'reset' } : passed;
     },
     after: async (call) => {
       await this.#gates.get(workerOf(call))?.settled();
     },
   };
 
-  #catch(worker: string, call: ProxiedCall): void {
+  async #catch(worker: string, call: ProxiedCall): Promise<void> {
     const ambush = this.#ambush;
     if (ambush?.worker !== worker || this.#watch.writes(call) !== ambush.write) return;
     this.#ambush = undefined;
     this.#caught.set(call, ambush);
-    ambush.before?.();
+    await ambush.before?.();
+  }
+
+  #losing(call: ProxiedCall, { latency }: { latency: number }): ProxyFault {
+    if (this.#watch.writes(call) === 'renewal') return { kind: 'reset' };
+    return { kind: 'latency', ms: latency * this.#time.leaseMs };
+  }
+
+  /** Waits if the fault is that. @returns what is left of it. */
+  async #late(fault: ProxyFault | undefined): Promise<ProxyFault | undefined> {
+    if (fault?.kind !== 'latency') return fault;
+    await systemClock.sleep(fault.ms / this.#time.factor);
+    return undefined;
   }
 
   #fault(
@@ -100,7 +129,10 @@ export class Chaos {
     this.#draws.set(key, draw);
     if (!draw.chance(this.probability)) return undefined;
     const fault = choose(draw, call);
-    if (fault.kind === 'latency') return { kind: 'latency', ms: fault.ms / this.#factor };
+    if (fault.kind === 'latency') {
+      const { leaseMs } = this.#time;
+      return draw.chance(LONG_SHARE) ? { kind: 'latency', ms: leaseMs * (0.3 + draw.random()) } : fault;
+    }
     const exact = `${key} ${hash(call.body.toString('latin1'))}`;
     const before = this.#faults.get(exact) ?? 0;
     this.#faults.set(exact, before + 1);

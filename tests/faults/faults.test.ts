@@ -37,9 +37,12 @@ describe('what consumers leave behind, whatever befalls them, is what an offline
   });
 
   it('by schedules that hold every kind of step', () => {
-    const steps = SEEDS.flatMap((seed) => scheduleOf(seed).steps.map(({ does }) => does));
+    const seeds = Array.from({ length: 20 }, (_, seed) => scheduleOf(seed));
+    const steps = seeds.flatMap((schedule) => schedule.steps.map(({ does }) => does));
     const kinds = ['put', 'start', 'kill', 'stop', 'freeze', 'split', 'merge', 'faults', 'jump', 'wait'];
-    expect(new Set(steps)).toEqual(new Set([...kinds, 'expire-iterators']));
+    const rarer = ['expire-iterators', 'redrive', 'break-subscriptions', 'freeze-at', 'kill-at-checkpoint'];
+    expect(new Set(steps)).toEqual(new Set([...kinds, ...rarer]));
+    expect(new Set(seeds.map(({ config }) => config.fetch))).toEqual(new Set(['polling', 'fanout']));
     expect(scheduleOf(7)).toEqual(scheduleOf(7));
   });
 

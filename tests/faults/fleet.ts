@@ -39,21 +39,31 @@ export interface FleetOptions {
   onLine: ((name: string, line: string) => void) | undefined;
 }
 
-/** Real processes. Their wall clock can't be set. */
+const WALL_CLOCK = new URL('./wall-clock.ts', import.meta.url);
+/** How far the wall clock of a real process jumps, either way. */
+const JUMP_MS = 150_000;
+
+/** Real processes. The wall clock of each jumps by an amount of its own. */
 export class ProcessFleet implements Fleet {
   readonly #options: FleetOptions;
   readonly #processes = new Map<string, ServiceProcess>();
+  #started = 0;
 
   constructor(options: FleetOptions) {
     this.#options = options;
   }
 
   async start(name: string): Promise<void> {
-    const { env, onLine } = this.#options;
+    const { env, onLine, seed } = this.#options;
+    const jumpMs = (seededRandom(seed + this.#started++)() * 2 - 1) * JUMP_MS;
     const started = await spawnService({
       name,
       entry: 'services/consumer/main.ts',
-      env: env(name),
+      env: {
+        ...env(name),
+        NODE_OPTIONS: `--import=${WALL_CLOCK.href}`,
+        WALL_CLOCK_JUMP_MS: String(Math.round(jumpMs)),
+      },
       ...(onLine ? { onLine: (line: string) => onLine(name, line) } : {}),
     });
     this.#processes.set(name, started);
@@ -83,7 +93,9 @@ export class ProcessFleet implements Fleet {
     }
   }
 
-  jump(): void {}
+  jump(name: string): void {
+    this.#processes.get(name)?.signal('SIGUSR2');
+  }
 
   async close(): Promise<void> {
     await Promise.all(Array.from(this.#processes.keys(), (name) => this.kill(name)));

@@ -102,6 +102,7 @@ export class Oracle {
       amount,
       timestamp,
       request_id,
+      redriven_from,
       ...payload
     } = event as Plain & { source?: string };
     if (typeof amount !== 'number') {
@@ -120,8 +121,10 @@ export class Oracle {
     series.last = user;
     const { dedupeWindow, store } = this.#config;
     if (dedupeWindow > 0) {
-      if (series.window.includes(id)) return;
-      series.window.push(id);
+      // A redrive is no retry of the record that it was, but of another redrive of it.
+      const known = redriven_from === undefined ? id : `${redriven_from} ${id}`;
+      if (series.window.includes(known)) return;
+      series.window.push(known);
       if (series.window.length > dedupeWindow) series.window.shift();
     }
     const time = (timestamp as string | undefined) ?? new Date(arrivedAt).toISOString();

@@ -1,4 +1,4 @@
-import type { RunConfig, Schedule } from './schedule.ts';
+import type { RunConfig, Schedule, Write } from './schedule.ts';
 
 const CONFIG: RunConfig = {
   detector: 'adaptive',
@@ -6,17 +6,19 @@ const CONFIG: RunConfig = {
   dedupeWindow: 64,
   shards: 1,
   checkpointMs: 0,
+  fetch: 'polling',
   sources: 4,
   aggregated: 0.6,
 };
 
 /** A worker's write is under way while another one takes its shard, reads on and writes the same further on. */
-const overtaken = (write: 'checkpoint' | 'state'): Schedule => ({
+const overtaken = (write: Write): Schedule => ({
   config: CONFIG,
   steps: [
     { does: 'put', events: 200 },
     { does: 'start' },
-    { does: 'freeze-at', pick: 0, write },
+    { does: 'freeze-at', pick: 0, write, leases: 'until-overtaken' },
+    { does: 'met' },
     { does: 'put', events: 300 },
     { does: 'start' },
     { does: 'overtake' },
@@ -33,7 +35,12 @@ export const SCENARIOS = {
   // All of it comes in one batch, of which only the last slice ends where an aggregate does by itself.
   'a worker dies between two slices of a backlog of aggregates': {
     config: { ...CONFIG, aggregated: 1 },
-    steps: [{ does: 'put', events: 2_000 }, { does: 'start' }, { does: 'kill-at-checkpoint', pick: 0 }],
+    steps: [
+      { does: 'put', events: 2_000 },
+      { does: 'start' },
+      { does: 'kill-at-checkpoint', pick: 0 },
+      { does: 'met' },
+    ],
   },
   'children have records while their parent has a backlog': {
     config: { ...CONFIG, sources: 25 },
@@ -43,6 +50,17 @@ export const SCENARIOS = {
       { does: 'put', events: 200 },
       { does: 'start' },
       { does: 'start' },
+    ],
+  },
+  // Who loses it does the same again from the checkpoint: for ever, if no tenure comes to one.
+  'each lease is lost in its time, by a slow store that loses renewals': {
+    config: { ...CONFIG, checkpointMs: 60_000 },
+    steps: [
+      { does: 'put', events: 400 },
+      { does: 'lose-leases', latency: 0.08 },
+      { does: 'start' },
+      { does: 'start' },
+      { does: 'read-to-end' },
     ],
   },
 } as const satisfies Record<string, Schedule>;

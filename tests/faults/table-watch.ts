@@ -1,5 +1,6 @@
 import type { ProxiedCall } from '../../services/testkit/fault-proxy.ts';
 import type { Resources } from '../../services/testkit/provision.ts';
+import type { Write } from './schedule.ts';
 
 type Attribute = { S?: string; N?: string };
 type Wire = Record<string, Attribute>;
@@ -51,12 +52,14 @@ export class TableWatch {
     return at >= (sequenceNumber === undefined ? END : BigInt(sequenceNumber));
   }
 
-  /** What a call writes; `undefined` for all that is neither. */
-  writes({ operation, body }: ProxiedCall): 'checkpoint' | 'state' | undefined {
+  /** What a call writes; `undefined` for all that is none of these. A checkpoint renews a lease too. */
+  writes({ operation, body }: ProxiedCall): Write | 'renewal' | undefined {
     if (operation !== 'UpdateItem') return undefined;
-    const { TableName, ExpressionAttributeValues: values = {} } = JSON.parse(body.toString()) as Update;
-    if (TableName === this.#tables.stateTable) return 'state';
-    return TableName === this.#tables.leaseTable && values[':checkpoint'] ? 'checkpoint' : undefined;
+    const update = JSON.parse(body.toString()) as Update;
+    if (update.TableName === this.#tables.stateTable) return 'state';
+    if (update.TableName !== this.#tables.leaseTable) return undefined;
+    if (update.ExpressionAttributeValues?.[':checkpoint']) return 'checkpoint';
+    return update.UpdateExpression.includes('leaseOwner') ? undefined : 'renewal';
   }
 
   async before(call: ProxiedCall): Promise<void> {

@@ -5,10 +5,8 @@ import {
   type Http2ServerResponse,
   type ServerHttp2Session,
 } from 'node:http2';
-import { type AddressInfo, createServer, type Socket } from 'node:net';
-
-/** How an HTTP/2 connection begins when the client knows that the server speaks it (RFC 9113, 3.4). */
-const PREFACE = 'PRI * HTTP/2.0';
+import type { Socket } from 'node:net';
+import { listenByPreface } from '../by-preface.ts';
 
 export type Request = IncomingMessage | Http2ServerRequest;
 export type Response = ServerResponse | Http2ServerResponse;
@@ -34,37 +32,21 @@ export async function startDualServer(
   };
   const http1 = createHttpServer(onRequest);
   const http2 = createHttp2Server({}, onRequest);
-  const sockets = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
   http2.on('session', (session) => {
     sessions.add(session);
     session.once('close', () => sessions.delete(session));
   });
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-    socket.on('error', () => {}); // 'close' follows
-    socket.setNoDelay(true);
-    socket.once('data', (first: Buffer) => {
-      socket.pause();
-      socket.unshift(first);
-      const begins = first.toString('latin1', 0, PREFACE.length);
-      (begins === PREFACE ? http2 : http1).emit('connection', socket);
-      if (begins !== PREFACE) socket.resume();
-    });
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
+  const listener = await listenByPreface({
+    http1: (socket: Socket) => http1.emit('connection', socket),
+    http2: (socket: Socket) => http2.emit('connection', socket),
   });
   return {
-    port: (server.address() as AddressInfo).port,
+    port: listener.port,
     async stop() {
-      const closed = new Promise((resolve) => server.close(resolve));
       for (const session of sessions) session.destroy();
-      for (const socket of sockets) socket.destroy();
       http1.close();
-      await closed;
+      await listener.stop();
     },
   };
 }
