@@ -131,6 +131,7 @@ async function write(records: readonly StreamRecord[], endpoint: string): Promis
       DETECTOR_PARAMS: {},
       THRESHOLD: 1000,
       WRITE_CONCURRENCY: 16,
+      WRITE_RETRY_MS: 30_000,
       STATE_TABLE: 'state',
       STORE: 'all',
       ITEM_DAYS: 0,

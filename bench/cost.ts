@@ -86,6 +86,7 @@ async function run(name: string, setup: Setup): Promise<BenchCase> {
       STATE_CACHE_BYTES: 128 * 1024 * 1024,
       ITEM_DAYS: 0,
       WRITE_CONCURRENCY: 16,
+      WRITE_RETRY_MS: 30_000,
     },
     {
       dynamodb,

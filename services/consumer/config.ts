@@ -104,6 +104,10 @@ export const consumerEnv = {
     { default: 'auto', accepts: '`auto`, or whole number ≥ 0', parse: parseCheckpointInterval },
   ),
   WRITE_CONCURRENCY: integer('BatchWriteItem calls in flight at once.', { default: 16, min: 1, max: 64 }),
+  WRITE_RETRY_MS: integer(
+    'Least time for which the write of an item is tried again before the item becomes a dead letter; it must have failed 5 times too, by no throttle, while its table takes other writes. A table that takes none, or throttles, is waited for without end.',
+    { default: 30_000, max: 3_600_000 },
+  ),
   METRICS_EMF: oneOf(
     'Whether CloudWatch metrics are written to standard output once a minute, in the embedded metric format, for Fluent Bit or the CloudWatch agent to pick up.',
     ['true', 'false'],

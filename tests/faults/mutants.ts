@@ -1,7 +1,8 @@
 /**
- * `npm run soak:mutants -- [--only <text>] [--seeds N]`: puts each of these faults into a copy of the consumer, on purpose,
+ * `npm run soak:mutants -- [--only <text>] [--seeds N] [--from S] [--every]`: puts each of these faults into a copy of the consumer, on purpose,
  * and says how the suite saw it: by tables that differ from the replay or a write that must never happen. A run that does not
- * come to its end is no such thing. Exits non-zero when it didn't see one.
+ * come to its end is no such thing. With `--from` there are no scenarios, with `--every` it counts the seeds that saw it. Exits
+ * non-zero when it didn't see one.
  */
 import { execFile } from 'node:child_process';
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
@@ -153,33 +154,51 @@ export function mutated(text: string, { file, find, replace }: Edit): string {
   return text.replace(find, () => replace);
 }
 
-async function tryOut(mutant: Mutant, seeds: string): Promise<boolean> {
+/** How the suite is run on a mutant. */
+interface Trial {
+  seeds: string;
+  from: string;
+  /** All seeds, and how many of them saw it, instead of the first. */
+  every: boolean;
+}
+
+async function tryOut(mutant: Mutant, { seeds, from, every }: Trial): Promise<boolean> {
   const folder = await mutate(mutant);
   const startedAt = performance.now();
-  const args = ['tests/faults/soak.ts', '--seeds', seeds, '--parallel', '2', '--bail'];
+  const args = ['tests/faults/soak.ts', '--seeds', seeds, '--parallel', every ? '6' : '2'];
+  if (from !== '') args.push('--from', from);
+  if (!every) args.push('--bail');
   const { stdout, code } = await run(process.execPath, args, { cwd: folder, maxBuffer: 2 ** 26 }).then(
     ({ stdout }) => ({ stdout, code: 0 }),
     (error: { stdout: string; code: number }) => error,
   );
   await rm(folder, { recursive: true });
-  const lines = stdout.split('\n');
-  const at = lines.findIndex((line) => line.startsWith('  wrong: '));
-  const where = lines.slice(0, at).findLast((line) => line.includes(' FAILED ')) ?? '';
-  const took = `${/(\d+) seeds \(/.exec(stdout)?.[1]} seeds, ${Math.round((performance.now() - startedAt) / 1000)} s`;
-  const seen = code === 1 && at >= 0;
-  const what = seen ? `${where}\n${lines[at]?.slice(0, 240)}\n` : '';
-  const unfinished = lines.filter((line) => line.startsWith('  unfinished: ')).length;
+  const runs = stdout.split(/^(?=.* FAILED after )/m).filter((text) => text.includes('\n  wrong: '));
+  const [first = ''] = runs;
+  const seen = code === 1 && runs.length > 0;
+  const done = /(\d+) seeds \(/.exec(stdout)?.[1];
+  const took = `${Math.round((performance.now() - startedAt) / 1000)} s`;
+  const unfinished = stdout.split('\n  unfinished: ').length - 1;
+  const figures = every ? `by ${runs.length} of ${done} seeds` : `${done} seeds`;
   process.stdout.write(
-    `${seen ? 'seen' : 'NOT SEEN'}: ${mutant.name} (${took}, ${unfinished} unfinished)\n${what}`,
+    `${seen ? 'seen' : 'NOT SEEN'}: ${mutant.name} (${figures}, ${took}, ${unfinished} unfinished)\n`,
   );
+  const what = first.split('\n').find((line) => line.startsWith('  wrong: '));
+  if (seen) process.stdout.write(`${first.split('\n')[0]}\n${what?.slice(0, 240)}\n`);
   return seen;
 }
 
 if (import.meta.main) {
   const { values } = parseArgs({
-    options: { only: { type: 'string', default: '' }, seeds: { type: 'string', default: '60' } },
+    options: {
+      only: { type: 'string', default: '' },
+      seeds: { type: 'string', default: '60' },
+      from: { type: 'string', default: '' },
+      every: { type: 'boolean', default: false },
+    },
   });
+  const { only, ...trial } = values;
   for (const mutant of MUTANTS) {
-    if (mutant.name.includes(values.only) && !(await tryOut(mutant, values.seeds))) process.exitCode = 1;
+    if (mutant.name.includes(only) && !(await tryOut(mutant, trial))) process.exitCode = 1;
   }
 }

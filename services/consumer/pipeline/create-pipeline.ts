@@ -11,10 +11,10 @@ import type { Tracing } from '../../shared/tracing.ts';
 import { type consumerEnv, detectorParameters } from '../config.ts';
 import type { ConsumerMetrics } from '../metrics.ts';
 import { AdaptiveLimit } from '../sinks/adaptive-limit.ts';
-import { type AnsweredItem, BatchWriter } from '../sinks/batch-writer.ts';
-import { DeadLetterSink, deadLetterKey } from '../sinks/dead-letters.ts';
-import { recordKey } from '../sinks/item.ts';
-import { stateKey } from '../sinks/rollup-item.ts';
+import { BatchWriter, type BatchWriterDeps } from '../sinks/batch-writer.ts';
+import { DeadLetterSink, deadLetterKey, deadLetterKeyWith } from '../sinks/dead-letters.ts';
+import { recordKey, recordKeyWith } from '../sinks/item.ts';
+import { stateKey, stateKeyWith } from '../sinks/rollup-item.ts';
 import { ByteBudget } from '../state/state-cache.ts';
 import { StateStore } from '../state/state-store.ts';
 import { Challengers } from './challengers.ts';
@@ -32,6 +32,7 @@ export type PipelineConfig = Pick<
   | 'DETECTOR_PARAMS'
   | 'THRESHOLD'
   | 'WRITE_CONCURRENCY'
+  | 'WRITE_RETRY_MS'
   | 'STATE_TABLE'
   | 'STORE'
   | 'ITEM_DAYS'
@@ -87,8 +88,15 @@ export function assemblePipeline(
   const dynamodb = new DynamoDBJson(client, { maxSockets: config.WRITE_CONCURRENCY * 2 });
   const limit = () => new AdaptiveLimit(config.WRITE_CONCURRENCY);
   const stateLimit = limit();
-  const writer = (table: string, keyOf: (item: AnsweredItem) => string, adaptive = limit()) =>
-    new BatchWriter({ ...context, dynamodb, table, keyOf, limit: adaptive });
+  const writer = (table: string, keys: Pick<BatchWriterDeps, 'keyOf' | 'keyWith'>, adaptive = limit()) =>
+    new BatchWriter({
+      ...context,
+      ...keys,
+      dynamodb,
+      table,
+      retryMs: config.WRITE_RETRY_MS,
+      limit: adaptive,
+    });
   const rollups = config.STORE === 'anomalies';
   const keepsState = rollups || all.some(({ stateless }) => !stateless);
   const auto = keepsState ? DEDUPE_WINDOW : 0;
@@ -108,9 +116,12 @@ export function assemblePipeline(
     },
     store: config.STORE,
     itemDays: config.ITEM_DAYS,
-    records: writer(config.RECORDS_TABLE, recordKey),
-    rollups: writer(config.STATE_TABLE, stateKey, stateLimit),
-    deadLetters: new DeadLetterSink(writer(config.DEAD_LETTER_TABLE, deadLetterKey), config.STREAM_NAME),
+    records: writer(config.RECORDS_TABLE, { keyOf: recordKey, keyWith: recordKeyWith }),
+    rollups: writer(config.STATE_TABLE, { keyOf: stateKey, keyWith: stateKeyWith }, stateLimit),
+    deadLetters: new DeadLetterSink(
+      writer(config.DEAD_LETTER_TABLE, { keyOf: deadLetterKey, keyWith: deadLetterKeyWith }),
+      config.STREAM_NAME,
+    ),
     states: new StateStore({ ...context, dynamodb, table: config.STATE_TABLE, limit: stateLimit }),
     stateBudget: new ByteBudget(config.STATE_CACHE_BYTES, context.metrics.stateBytes),
   });

@@ -67,6 +67,7 @@ export function testPipeline(
       CHALLENGER_LIMIT_MICROS: options.challengerLimitMicros ?? 1e6,
       STATE_CACHE_BYTES: options.cacheBytes ?? 10_000_000,
       WRITE_CONCURRENCY: 8,
+      WRITE_RETRY_MS: 30_000,
     },
     { champion: options.champion ?? chainDetector(), challengers: options.challengers ?? [] },
     {

@@ -37,6 +37,7 @@ function pipelineWith(detector: Detector): ShardProcessor {
       CHALLENGER_LIMIT_MICROS: 100,
       STATE_CACHE_BYTES: 10_000_000,
       WRITE_CONCURRENCY: 4,
+      WRITE_RETRY_MS: 30_000,
     },
     { champion: detector, challengers: [] },
     {

@@ -8,12 +8,13 @@ import type { Row } from '../../shared/kcl/lease-row.ts';
 import { createRegistry } from '../../shared/metrics.ts';
 import { EMULATOR_CREDENTIALS } from '../../testkit/emulators.ts';
 import { type FaultProxy, startFaultProxy } from '../../testkit/fault-proxy.ts';
+import { ScaledClock } from '../../testkit/scaled-clock.ts';
 import { TestStack } from '../../testkit/stack.ts';
 import { StoppedError } from '../errors.ts';
 import { createConsumerMetrics } from '../metrics.ts';
 import { AdaptiveLimit } from './adaptive-limit.ts';
 import { BatchWriter } from './batch-writer.ts';
-import { recordKey } from './item.ts';
+import { recordKey, recordKeyWith } from './item.ts';
 import { rowJson } from './wire.ts';
 
 let proxy: FaultProxy;
@@ -50,6 +51,8 @@ beforeEach(async () => {
     dynamodb,
     table: stack.resources.recordsTable,
     keyOf: recordKey,
+    keyWith: recordKeyWith,
+    retryMs: 30_000,
     limit: new AdaptiveLimit(4),
     clock,
     random: () => 0.01,
@@ -115,30 +118,57 @@ describe('the batch writer', () => {
     expect(await stack.countRecords()).toBe(48);
   });
 
-  it('gives back the one item that the table always fails on while it takes others', async () => {
-    let others = 0;
-    const failing = {
-      call: async (_operation: string, body: string) => {
-        if (body.includes('id-13"'))
-          throw Object.assign(new Error('for this one'), { name: 'InternalServerError' });
-        others++;
+  describe('when an item fails again and again', () => {
+    const RETRY_MS = 30_000;
+    const down = () => Object.assign(new Error('planned'), { name: 'InternalServerError' });
+    /** A table for which `fails` decides, on a clock that is quick. */
+    function writerFor(fails: (body: string) => boolean) {
+      const quick = new ScaledClock(500);
+      const call = async (_operation: string, body: string) => {
+        if (fails(body)) throw down();
         return '{"UnprocessedItems":{}}';
-      },
-    } as unknown as DynamoDBJson;
-    const suspicious = new BatchWriter({
-      dynamodb: failing,
-      table: 'records',
-      keyOf: recordKey,
-      limit: new AdaptiveLimit(1),
-      clock,
-      random: () => 0.0001,
-      log: pino({ level: 'silent' }),
-      metrics,
+      };
+      const suspicious = new BatchWriter({
+        dynamodb: { call } as unknown as DynamoDBJson,
+        table: 'records',
+        keyOf: recordKey,
+        keyWith: recordKeyWith,
+        retryMs: RETRY_MS,
+        limit: new AdaptiveLimit(4),
+        clock: quick,
+        random: () => 0.5,
+        log: pino({ level: 'silent' }),
+        metrics,
+      });
+      const tryAll = async (count: number) => {
+        const startedAt = quick.monotonic();
+        const items = rows(count).map((row) => ({ key: String(row.id?.S), json: rowJson(row) }));
+        const refused = await suspicious.write(items, new AbortController().signal, () => {});
+        return { keys: refused.map(({ key }) => key), tookMs: quick.monotonic() - startedAt };
+      };
+      return { quick, tryAll };
+    }
+
+    it('gives it back, alone, after that time', async () => {
+      const { keys, tookMs } = await writerFor((body) => body.includes('id-13"')).tryAll(60);
+      expect(keys).toEqual(['id-13']);
+      expect(tookMs).toBeGreaterThan(RETRY_MS);
     });
-    const items = rows(60).map((row) => ({ key: String(row.id?.S), json: rowJson(row) }));
-    const refused = await suspicious.write(items, new AbortController().signal, () => {});
-    expect(refused.map(({ key }) => key)).toEqual(['id-13']);
-    expect(others).toBeGreaterThan(4);
+
+    it('does so too when nothing else is written, since the table takes a write that changes nothing', async () => {
+      const { keys, tookMs } = await writerFor((body) => body.includes('PutRequest')).tryAll(1);
+      expect(keys).toEqual(['id-0']);
+      expect(tookMs).toBeGreaterThan(RETRY_MS);
+    });
+
+    it('waits for a table that takes nothing, however long that is', async () => {
+      const table = { downUntil: Number.POSITIVE_INFINITY };
+      const { quick, tryAll } = writerFor(() => quick.monotonic() < table.downUntil);
+      table.downUntil = quick.monotonic() + 5 * RETRY_MS;
+      const { keys, tookMs } = await tryAll(30);
+      expect(keys).toEqual([]);
+      expect(tookMs).toBeGreaterThan(5 * RETRY_MS);
+    });
   });
 
   it('does not hold the failures of a call against the items that it left unprocessed', async () => {

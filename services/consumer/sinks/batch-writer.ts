@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { isThrottle } from '../../shared/aws.ts';
 import { fullJitter, type Random } from '../../shared/backoff.ts';
 import type { Clock } from '../../shared/clock.ts';
@@ -20,7 +21,9 @@ const MAX_CALL_LENGTH = 4_000_000;
 const BACKOFF = { baseMs: 50, maxMs: 5_000 };
 /** A store that is down for long is logged at its first failure and then at every so many attempts. */
 const LOG_EVERY_ATTEMPTS = 10;
-/** Failures of one call, while others succeed, after which its items are suspected: it is halved, down to one item. */
+/** DynamoDB's answer when it took all. */
+const NOTHING_UNPROCESSED = '{"UnprocessedItems":{}}';
+/** Failures of one call, throttles not counted, before its items may be suspected. */
 const MAX_ATTEMPTS = 5;
 
 /** An item that the table will never take, with DynamoDB's reason. */
@@ -42,6 +45,10 @@ export interface BatchWriterDeps {
   table: string;
   /** The table's primary key of an item as the wire carries it, in one string: equal to its `WireItem.key`. */
   keyOf: (item: AnsweredItem) => string;
+  /** A key of the table by its form, as the wire carries it: with a value that no item has. */
+  keyWith: (value: string) => string;
+  /** Least time, in ms, for which items are tried before they may be given up. */
+  retryMs: number;
   /** Bounds the calls in flight over all shards of the process. */
   limit: AdaptiveLimit;
   clock: Clock;
@@ -64,16 +71,18 @@ type Attempt =
  *
  * - `UnprocessedItems` and failed calls are tried again with full jitter, for as long as it takes: a store that
  *   is down, throttled or forbidden is no reason to give a record up.
- * - A call refused by validation is halved until the one item at fault stands alone; that one is returned. So is a
- *   call that fails again and again while the table takes others.
+ * - A call refused by validation is halved until the one item at fault stands alone; that one is returned.
+ * - So is a call that failed 5 times, by no throttle, and for `retryMs`, if the table takes another write right then: it
+ *   is asked to delete what isn't there. As long as it doesn't take that either, it is the table's fault.
  */
 export class BatchWriter {
   readonly #deps: BatchWriterDeps;
-  /** Monotonic ms of the last call that went through. */
-  #storedAt = Number.NEGATIVE_INFINITY;
+  readonly #probe: string;
 
   constructor(deps: BatchWriterDeps) {
     this.#deps = deps;
+    const Key = deps.keyWith(`weir-probe-${randomUUID()}`);
+    this.#probe = `{"RequestItems":{"${deps.table}":[{"DeleteRequest":{"Key":${Key}}}]}}`;
   }
 
   /**
@@ -91,20 +100,25 @@ export class BatchWriter {
       refused.push({ key, error: new ItemTooLargeError(json.length) });
       return false;
     });
-    for (const chunk of chunks(possible)) calls.push(this.#writeChunk(chunk, refused, signal, progress));
+    const since = this.#deps.clock.monotonic();
+    for (const chunk of chunks(possible)) {
+      calls.push(this.#writeChunk(chunk, since, refused, signal, progress));
+    }
     await Promise.all(calls);
     return refused;
   }
 
+  /** @param since monotonic ms from which on the items are tried. */
   async #writeChunk(
     items: readonly WireItem[],
+    since: number,
     refused: RefusedItem[],
     signal: AbortSignal,
     progress: () => void,
   ): Promise<void> {
-    const { clock, random, limit, metrics } = this.#deps;
-    const startedAt = clock.monotonic();
+    const { clock, random, limit, metrics, retryMs } = this.#deps;
     let pending = items;
+    let triedFrom = since;
     for (let attempt = 0, failures = 0; ; attempt++) {
       // Waiting for a backoff is not waiting in flight: the limit's room is for calls.
       const result = await limit.run(() => this.#attempt(pending, signal, progress));
@@ -112,24 +126,26 @@ export class BatchWriter {
       if (signal.aborted) throw new StoppedError();
       if (result.kind === 'partly') {
         // What is left is another call: the failures before were not its items' own.
-        if (result.left.length < pending.length) attempt = failures = 0;
+        if (result.left.length < pending.length) {
+          attempt = failures = 0;
+          triedFrom = clock.monotonic();
+        }
         pending = result.left;
         metrics.writeRetries.inc({ reason: 'unprocessed' });
       } else {
         const { error, throttled } = result;
         if (!throttled) failures++;
-        const suspected = failures >= MAX_ATTEMPTS && this.#storedAt > startedAt;
-        if (isRefusal(error) || (suspected && error instanceof Error)) {
+        const tried = failures >= MAX_ATTEMPTS && clock.monotonic() - triedFrom >= retryMs;
+        if (isRefusal(error) || (tried && (await this.#takesAnother(signal)))) {
           const [only] = pending;
           if (only && pending.length === 1) {
             refused.push({ key: only.key, error: error as Error });
             return;
           }
           const half = pending.length >> 1;
-          // At the same time: that the one half goes through is what speaks against the other.
           await Promise.all([
-            this.#writeChunk(pending.slice(0, half), refused, signal, progress),
-            this.#writeChunk(pending.slice(half), refused, signal, progress),
+            this.#writeChunk(pending.slice(0, half), triedFrom, refused, signal, progress),
+            this.#writeChunk(pending.slice(half), triedFrom, refused, signal, progress),
           ]);
           return;
         }
@@ -140,6 +156,18 @@ export class BatchWriter {
     }
   }
 
+  /** Whether the table takes a write at all, of an item that is none of ours. */
+  async #takesAnother(signal: AbortSignal): Promise<boolean> {
+    const { dynamodb, limit } = this.#deps;
+    const { taken } = await limit.run(() =>
+      dynamodb.call('BatchWriteItem', this.#probe, signal).then(
+        (answer) => ({ taken: answer === NOTHING_UNPROCESSED, throttled: false }),
+        (error: unknown) => ({ taken: false, throttled: isThrottle(error) }),
+      ),
+    );
+    return taken;
+  }
+
   /** One BatchWriteItem call. */
   async #attempt(items: readonly WireItem[], signal: AbortSignal, progress: () => void): Promise<Attempt> {
     const { dynamodb, table, clock, metrics } = this.#deps;
@@ -147,10 +175,8 @@ export class BatchWriter {
     const started = clock.monotonic();
     try {
       const answer = await dynamodb.call('BatchWriteItem', requestBody(table, items), signal);
-      const now = clock.monotonic();
-      metrics.writeSeconds.observe((now - started) / 1000);
+      metrics.writeSeconds.observe((clock.monotonic() - started) / 1000);
       const left = this.#unprocessed(answer, items);
-      if (left.length < items.length) this.#storedAt = now;
       return left.length === 0
         ? { kind: 'stored', throttled: false }
         : { kind: 'partly', left, throttled: true };
@@ -162,7 +188,7 @@ export class BatchWriter {
   /** The items that DynamoDB left unprocessed: all, if it names some that it was not given. */
   #unprocessed(answer: string, items: readonly WireItem[]): WireItem[] {
     // Nearly every answer; parsing it tells nothing more.
-    if (answer === '{"UnprocessedItems":{}}') return [];
+    if (answer === NOTHING_UNPROCESSED) return [];
     const parsed = JSON.parse(answer) as {
       UnprocessedItems?: Record<string, { PutRequest?: { Item?: AnsweredItem } }[]>;
     };

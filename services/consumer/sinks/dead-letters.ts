@@ -68,6 +68,8 @@ export class DeadLetterSink {
 
 /** `WireItem.key` of an item of the dead-letter table. */
 export const deadLetterKey = (item: AnsweredItem): string => `${item.id?.S}#${item.chunk?.N}`;
+/** A key of the dead-letter table. */
+export const deadLetterKeyWith = (value: string): string => `{"id":{"S":"${value}"},"chunk":{"N":"0"}}`;
 
 function toWire(row: Row): WireItem {
   return { key: `${row.id?.S}#${row.chunk?.N}`, json: rowJson(row) };

@@ -7,6 +7,8 @@ import { mapJson, numberJson, type WireItem } from './wire.ts';
 
 /** `WireItem.key` of an item of the records table. */
 export const recordKey = (item: AnsweredItem): string => item.id?.S ?? '';
+/** A key of the records table. */
+export const recordKeyWith = (value: string): string => `{"id":{"S":"${value}"}}`;
 
 /**
  * The item of the records table for one scored record. Everything in it but `processed_at` follows from the

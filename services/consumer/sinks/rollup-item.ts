@@ -5,6 +5,8 @@ import type { WireItem } from './wire.ts';
 
 /** `WireItem.key` of an item of the state table. */
 export const stateKey = (item: AnsweredItem): string => `${item.series?.S}\n${item.part?.S}`;
+/** A key of the state table. */
+export const stateKeyWith = (value: string): string => `{"series":{"S":"${value}"},"part":{"S":"none"}}`;
 
 /**
  * The item of a minute that closed. Its figures are absolute and final, so it may be written again. The minute that is
