@@ -64,7 +64,7 @@ export const consumerEnv = {
     min: 300,
   }),
   FETCH: oneOf(
-    'How shards are read. `polling`: by GetRecords, within the 5 calls a second that all readers of a shard share. `fanout`: pushed by SubscribeToShard to a registered consumer, which AWS bills. `auto`: as `fanout`, or by polling where that is not permitted or not there.',
+    'How shards are read. `polling`: by GetRecords, within the 5 calls a second that all readers of a shard share. `fanout`: pushed by SubscribeToShard to a registered consumer, which AWS bills. `auto`: as `fanout`, or by polling where that is not permitted or not there; then it is tried again after a minute, and each time after twice as long, up to an hour.',
     FETCH_MODES,
     'polling',
   ),

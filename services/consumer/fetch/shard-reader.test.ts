@@ -1,4 +1,10 @@
-import { type KinesisClient, MergeShardsCommand, PutRecordsCommand } from '@aws-sdk/client-kinesis';
+import {
+  DescribeStreamSummaryCommand,
+  type KinesisClient,
+  MergeShardsCommand,
+  PutRecordsCommand,
+  RegisterStreamConsumerCommand,
+} from '@aws-sdk/client-kinesis';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { createKinesisClient, createSubscribingClient } from '../../shared/aws.ts';
@@ -373,6 +379,34 @@ describe('a reader by fan-out', () => {
     await put('1');
     expect(texts(await read(readerFrom(HORIZON), 1))).toEqual(['1']);
     expect(double.calls.get('GetRecords')).toBeUndefined();
+  });
+
+  it('polls by FETCH=auto until it may subscribe again, and loses and repeats nothing', async () => {
+    await onItsDouble('auto');
+    await put('1');
+    const reader = readerFrom(HORIZON, { register: false });
+    expect(texts(await read(reader, 1))).toEqual(['1']);
+    const { StreamDescriptionSummary } = await client.send(
+      new DescribeStreamSummaryCommand({ StreamName: stream }),
+    );
+    const StreamARN = StreamDescriptionSummary?.StreamARN;
+    await client.send(new RegisterStreamConsumerCommand({ StreamARN, ConsumerName: 'app' }));
+    await put('2');
+    expect(texts(await read(reader, 1))).toEqual(['2']);
+    expect(double.calls.get('SubscribeToShard')).toBeUndefined();
+    // Its minute is 1.2 s here.
+    const deadline = performance.now() + 10_000;
+    for (let n = 3; !double.calls.has('SubscribeToShard'); n++) {
+      expect(performance.now()).toBeLessThan(deadline);
+      await put(String(n));
+      expect(texts(await read(reader, 1))).toEqual([String(n)]);
+    }
+    await put('pushed');
+    expect(texts(await read(reader, 1))).toEqual(['pushed']);
+    const polls = double.calls.get('GetRecords');
+    await put('pushed too');
+    expect(texts(await read(reader, 1))).toEqual(['pushed too']);
+    expect(double.calls.get('GetRecords')).toBe(polls);
   });
 
   it('polls by FETCH=auto when the service speaks no HTTP/2', async () => {

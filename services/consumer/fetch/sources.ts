@@ -1,3 +1,4 @@
+import type { Clock } from '../../shared/clock.ts';
 import { errorCode } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import { FanOutUnavailableError } from './errors.ts';
@@ -15,38 +16,63 @@ export function createSources(
 ): ShardSourceFactory {
   if (mode === 'polling') return (shardId) => new PollingSource(polling, shardId);
   if (mode === 'fanout') return (shardId) => new FanOutSource(fanOut, shardId);
-  const choice = new Choice(log);
+  const choice = new Choice(fanOut.clock, log);
   return (shardId) =>
     new AutoSource(choice, new FanOutSource(fanOut, shardId), new PollingSource(polling, shardId));
 }
 
-/** Whether the process can have enhanced fan-out: found out once, by the first answer that tells. */
+/** How long shards are polled before fan-out is tried again, in ms: doubled by each trial that fails. */
+const TRY_AGAIN = { leastMs: 60_000, mostMs: 3_600_000 };
+
+/** Whether the process can have enhanced fan-out, as far as the answers told by now. */
 class Choice {
+  readonly #clock: Clock;
   readonly #log: Logger;
   #state: 'open' | 'fanout' | 'polling' = 'open';
+  #failures = 0;
+  /** Monotonic ms from which on one shard may try fan-out again, while the others go on polling. */
+  #tryAgainAt = 0;
 
-  constructor(log: Logger) {
+  constructor(clock: Clock, log: Logger) {
+    this.#clock = clock;
     this.#log = log;
   }
 
-  get polling(): boolean {
-    return this.#state === 'polling';
+  /** How a shard is to be read next. A trial that is due goes to who asks first. */
+  next(): 'fanout' | 'polling' {
+    if (this.#state !== 'polling') return 'fanout';
+    if (!this.changed) return 'polling';
+    this.#postpone();
+    return 'fanout';
+  }
+
+  /** True when a shard that is polled should ask again. */
+  get changed(): boolean {
+    return this.#state !== 'polling' || this.#clock.monotonic() >= this.#tryAgainAt;
   }
 
   fanOutWorks(): void {
-    if (this.#state === 'open') this.#state = 'fanout';
+    if (this.#state === 'polling') this.#log.info('enhanced fan-out is to be had again (FETCH=auto)');
+    this.#state = 'fanout';
+    this.#failures = 0;
   }
 
-  /** @returns true when the error means that shards are to be polled from now on. */
+  /** @returns true when the error means that shards are to be polled for now. */
   falls(error: unknown): boolean {
-    if (this.#state === 'open' && isUnavailable(error)) {
-      this.#state = 'polling';
-      this.#log.warn(
-        { err: error, code: errorCode(error) },
-        'enhanced fan-out is not to be had: shards are polled (FETCH=auto)',
-      );
-    }
-    return this.polling;
+    if (!isUnavailable(error, this.#state === 'fanout')) return this.#state === 'polling';
+    if (this.#state !== 'polling') this.#postpone();
+    this.#state = 'polling';
+    const again = `${Math.round((this.#tryAgainAt - this.#clock.monotonic()) / 1000)} s`;
+    this.#log.warn(
+      { err: error, code: errorCode(error), again },
+      'enhanced fan-out is not to be had: shards are polled until it is tried again (FETCH=auto)',
+    );
+    return true;
+  }
+
+  #postpone(): void {
+    const waitMs = Math.min(TRY_AGAIN.mostMs, TRY_AGAIN.leastMs * 2 ** Math.min(this.#failures++, 30));
+    this.#tryAgainAt = this.#clock.monotonic() + waitMs;
   }
 }
 
@@ -62,33 +88,41 @@ class AutoSource implements ShardSource {
   }
 
   async *read(position: Position, signal: AbortSignal, progress: () => void): AsyncGenerator<RawBatch> {
-    if (!this.#choice.polling) {
+    if (this.#choice.next() === 'fanout') {
+      let brought = false;
       try {
         for await (const batch of this.#fanOut.read(position, signal, progress)) {
+          brought = true;
           this.#choice.fanOutWorks();
           yield batch;
         }
         return;
       } catch (error) {
-        if (!this.#choice.falls(error)) throw error;
+        // Once it brought something the reader is further on: it asks again from there.
+        if (!this.#choice.falls(error) || brought) throw error;
       }
     }
-    yield* this.#polling.read(position, signal, progress);
+    for await (const batch of this.#polling.read(position, signal, progress)) {
+      yield batch;
+      if (this.#choice.changed) return;
+    }
   }
 }
 
-/** What service and network say when there is no fan-out here: not permitted, too many consumers, no HTTP/2. */
-const UNAVAILABLE = new Set([
-  'AccessDeniedException',
-  'UnknownOperationException',
+/** What says for sure that there is no fan-out for us. */
+const FORBIDDEN = new Set(['AccessDeniedException', 'UnknownOperationException']);
+/** What network and service say where nobody speaks HTTP/2; where it did work, they say it of a broken connection. */
+const NO_HTTP2 = new Set([
   'ERR_HTTP2_ERROR',
   'ERR_HTTP2_PROTOCOL_ERROR',
   'ERR_HTTP2_STREAM_ERROR',
   'ERR_HTTP2_SESSION_ERROR',
 ]);
 
-function isUnavailable(error: unknown): boolean {
+/** @param worked whether fan-out did until now. */
+function isUnavailable(error: unknown, worked: boolean): boolean {
   if (error instanceof FanOutUnavailableError) return true;
   if (!(error instanceof Error)) return false;
-  return UNAVAILABLE.has(error.name) || UNAVAILABLE.has(String((error as NodeJS.ErrnoException).code));
+  const names = [error.name, String((error as NodeJS.ErrnoException).code)];
+  return names.some((name) => FORBIDDEN.has(name) || (!worked && NO_HTTP2.has(name)));
 }
