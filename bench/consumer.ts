@@ -130,6 +130,7 @@ async function write(records: readonly StreamRecord[], endpoint: string): Promis
       DETECTOR: 'threshold',
       DETECTOR_PARAMS: {},
       THRESHOLD: 1000,
+      STATE_TTL_DAYS: 90,
       WRITE_CONCURRENCY: 16,
       WRITE_RETRY_MS: 30_000,
       STATE_TABLE: 'state',

@@ -85,6 +85,7 @@ async function run(name: string, setup: Setup): Promise<BenchCase> {
       DEDUPE_WINDOW: setup.dedupe,
       STATE_CACHE_BYTES: 128 * 1024 * 1024,
       ITEM_DAYS: 0,
+      STATE_TTL_DAYS: 90,
       WRITE_CONCURRENCY: 16,
       WRITE_RETRY_MS: 30_000,
     },

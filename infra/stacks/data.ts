@@ -110,7 +110,12 @@ export class DataStack extends Stack {
       replicas,
     });
     // Positions in this region's stream mean nothing in another: no replicas of leases and states.
-    createTable(this, `${id}State`, { ...common, name: names.state, definition: STATE_TABLE });
+    createTable(this, `${id}State`, {
+      ...common,
+      name: names.state,
+      definition: STATE_TABLE,
+      ttlAttribute: STATE_TABLE.timeToLive,
+    });
     if (leases) createTable(this, `${id}Leases`, { ...common, name: names.leases, definition: LEASE_TABLE });
   }
 

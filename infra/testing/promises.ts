@@ -192,6 +192,21 @@ export const PROMISES: readonly Promised[] = [
     },
   },
   {
+    says: 'states of silent sources expire, leases and dead letters never do',
+    part: 'data',
+    check: (t, env) => {
+      for (const group of consumerGroups(env)) {
+        const names = tableNames(group);
+        const expiry = (name: string) =>
+          ofType(t, TABLE).find(({ Properties }) => Properties.TableName === name)?.Properties
+            .TimeToLiveSpecification;
+        expect(expiry(names.state)).toEqual({ AttributeName: EXPIRES_AT, Enabled: true });
+        expect(expiry(names.deadLetters)).toBeUndefined();
+        expect(expiry(names.leases)).toBeUndefined();
+      }
+    },
+  },
+  {
     says: 'the bucket of failed batches is private, encrypted, and reached over TLS only',
     part: 'data',
     check: (t, env) => {

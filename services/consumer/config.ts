@@ -59,6 +59,10 @@ export const consumerEnv = {
     default: 128 * 1024 * 1024,
     min: 1024 * 1024,
   }),
+  STATE_TTL_DAYS: integer(
+    "Days after its last write until the state of a silent source expires, where the table has TTL on `expires_at`. A source that comes back later begins anew: its detector learns again, its request ids are forgotten. 0: never; so too with `STORE=anomalies`, where the state has the source's last minute.",
+    { default: 90, max: 36_500 },
+  ),
   LEASE_DURATION_MS: integer('Time after which a lease that is not renewed may be taken.', {
     default: 10_000,
     min: 300,

@@ -7,7 +7,10 @@ export const ANOMALIES_INDEX = 'anomalies';
 export const EXPIRES_AT = 'expires_at';
 
 /** The tables' keys and indexes: one definition for the embedded stack, the tests and the infrastructure. */
-export type TableDefinition = Omit<CreateTableCommandInput, 'TableName' | 'BillingMode'>;
+export type TableDefinition = Omit<CreateTableCommandInput, 'TableName' | 'BillingMode'> & {
+  /** Attribute by which items expire in every deployment (TTL is no part of CreateTable). */
+  timeToLive?: string;
+};
 
 /** One item an event, key `id`. Only anomalies carry `anomaly_day` and `anomaly_time`, so the index is sparse. */
 export const RECORDS_TABLE: TableDefinition = {
@@ -50,9 +53,11 @@ export const LEASE_TABLE: TableDefinition = {
 
 /**
  * What is kept of each series, which is a source as one shard at a time has it: its state (`part` = `state`), and with
- * `STORE=anomalies` one rollup a minute (`part` = `minute#2026-01-02T03:04Z`), so that a series' rollups are a Query.
+ * `STORE=anomalies` one rollup a minute (`part` = `minute#2026-01-02T03:04Z`), so that a series' rollups are a Query. States
+ * expire (`STATE_TTL_DAYS`).
  */
 export const STATE_TABLE: TableDefinition = {
+  timeToLive: EXPIRES_AT,
   KeySchema: [
     { AttributeName: 'series', KeyType: 'HASH' },
     { AttributeName: 'part', KeyType: 'RANGE' },

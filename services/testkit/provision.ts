@@ -3,6 +3,7 @@ import {
   CreateTableCommand,
   type DynamoDBClient,
   ResourceInUseException as TableExists,
+  UpdateTimeToLiveCommand,
   waitUntilTableExists,
 } from '@aws-sdk/client-dynamodb';
 import {
@@ -49,7 +50,7 @@ export async function createTables(
   names: Partial<Pick<Resources, keyof typeof TABLES>>,
 ): Promise<void> {
   await Promise.all(
-    Object.entries(TABLES).map(async ([key, table]) => {
+    Object.entries(TABLES).map(async ([key, { timeToLive, ...table }]) => {
       const TableName = names[key as keyof typeof TABLES];
       if (TableName === undefined) return;
       await dynamodb
@@ -59,8 +60,24 @@ export async function createTables(
         { client: dynamodb, maxWaitTime: ACTIVE_TIMEOUT_MS / 1000, minDelay: 0.02, maxDelay: 0.5 },
         { TableName },
       );
+      if (timeToLive !== undefined) await enableTimeToLive(dynamodb, TableName, timeToLive);
     }),
   );
+}
+
+async function enableTimeToLive(
+  dynamodb: DynamoDBClient,
+  TableName: string,
+  AttributeName: string,
+): Promise<void> {
+  const TimeToLiveSpecification = { AttributeName, Enabled: true };
+  await dynamodb
+    .send(new UpdateTimeToLiveCommand({ TableName, TimeToLiveSpecification }))
+    .catch((error: unknown) => {
+      // dynalite has no TTL; elsewhere it may be enabled already.
+      const fine = ['UnknownOperationException', 'ValidationException'];
+      if (!(error instanceof Error) || !fine.includes(error.name)) throw error;
+    });
 }
 
 /** Creates a stream unless it exists, and waits until it is ACTIVE. */

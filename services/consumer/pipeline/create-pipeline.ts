@@ -34,6 +34,7 @@ export type PipelineConfig = Pick<
   | 'WRITE_CONCURRENCY'
   | 'WRITE_RETRY_MS'
   | 'STATE_TABLE'
+  | 'STATE_TTL_DAYS'
   | 'STORE'
   | 'ITEM_DAYS'
   | 'CHALLENGERS'
@@ -122,7 +123,14 @@ export function assemblePipeline(
       writer(config.DEAD_LETTER_TABLE, { keyOf: deadLetterKey, keyWith: deadLetterKeyWith }),
       config.STREAM_NAME,
     ),
-    states: new StateStore({ ...context, dynamodb, table: config.STATE_TABLE, limit: stateLimit }),
+    states: new StateStore({
+      ...context,
+      dynamodb,
+      table: config.STATE_TABLE,
+      // The minute that is open has no item of its own: with the state it would be lost.
+      ttlDays: rollups ? 0 : config.STATE_TTL_DAYS,
+      limit: stateLimit,
+    }),
     stateBudget: new ByteBudget(config.STATE_CACHE_BYTES, context.metrics.stateBytes),
   });
   return { pipeline, close: () => dynamodb.close() };

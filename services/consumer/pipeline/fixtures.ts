@@ -66,6 +66,7 @@ export function testPipeline(
       DEDUPE_WINDOW: options.dedupeWindow ?? 'auto',
       CHALLENGER_LIMIT_MICROS: options.challengerLimitMicros ?? 1e6,
       STATE_CACHE_BYTES: options.cacheBytes ?? 10_000_000,
+      STATE_TTL_DAYS: 90,
       WRITE_CONCURRENCY: 8,
       WRITE_RETRY_MS: 30_000,
     },

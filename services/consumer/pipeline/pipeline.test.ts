@@ -36,6 +36,7 @@ function pipelineWith(detector: Detector): ShardProcessor {
       DEDUPE_WINDOW: 'auto',
       CHALLENGER_LIMIT_MICROS: 100,
       STATE_CACHE_BYTES: 10_000_000,
+      STATE_TTL_DAYS: 90,
       WRITE_CONCURRENCY: 4,
       WRITE_RETRY_MS: 30_000,
     },

@@ -5,6 +5,7 @@ import type { DynamoDBJson } from '../../shared/dynamodb-json.ts';
 import { errorCode } from '../../shared/errors.ts';
 import type { Row } from '../../shared/kcl/lease-row.ts';
 import type { Logger } from '../../shared/log.ts';
+import { EXPIRES_AT } from '../../shared/tables.ts';
 import { StoppedError } from '../errors.ts';
 import type { ConsumerMetrics } from '../metrics.ts';
 import type { AdaptiveLimit } from '../sinks/adaptive-limit.ts';
@@ -16,10 +17,13 @@ import type { Watermark } from './watermark.ts';
 const MAX_KEYS_PER_CALL = 100;
 const BACKOFF = { baseMs: 50, maxMs: 5_000 };
 const LOG_EVERY_ATTEMPTS = 10;
+const DAY_SECONDS = 86_400;
 
 export interface StateStoreDeps {
   dynamodb: DynamoDBJson;
   table: string;
+  /** Days after its last write until a state expires; 0: never. */
+  ttlDays: number;
   limit: AdaptiveLimit;
   clock: Clock;
   random: Random;
@@ -99,7 +103,7 @@ export class StateStore {
     signal: AbortSignal,
     progress: () => void,
   ): Promise<boolean> {
-    const { dynamodb, table } = this.#deps;
+    const { dynamodb, table, clock, ttlDays } = this.#deps;
     const names: string[] = ['"#w":"watermark"'];
     const values: string[] = [`":w":{"S":"${watermark}"}`];
     const sets: string[] = ['#w=:w'];
@@ -109,9 +113,16 @@ export class StateStore {
       values.push(`":${n}":${json}`);
       sets.push(`#${n}=:${n}`);
     }
+    names.push(`"#e":"${EXPIRES_AT}"`);
+    let remove = '';
+    if (ttlDays === 0) remove = ' REMOVE #e';
+    else {
+      values.push(`":e":{"N":"${Math.floor(clock.now() / 1000) + ttlDays * DAY_SECONDS}"}`);
+      sets.push('#e=:e');
+    }
     const body =
       `{"TableName":"${table}","Key":{"series":{"S":${JSON.stringify(series)}},"part":{"S":"${STATE_PART}"}},` +
-      `"UpdateExpression":"SET ${sets.join()}","ConditionExpression":"attribute_not_exists(#w) OR #w<=:w",` +
+      `"UpdateExpression":"SET ${sets.join()}${remove}","ConditionExpression":"attribute_not_exists(#w) OR #w<=:w",` +
       `"ExpressionAttributeNames":{${names.join()}},"ExpressionAttributeValues":{${values.join()}}}`;
     try {
       await this.#retry(() => dynamodb.call('UpdateItem', body, signal), signal, progress);
