@@ -9,6 +9,7 @@ import { announceDemo } from '../services/cli/demo-file.ts';
 import {
   backtestSchema,
   costSchema,
+  dlqImportSchema,
   dlqListSchema,
   dlqPurgeSchema,
   dlqRedriveSchema,
@@ -289,6 +290,46 @@ describe('weir on a stack as the demo is', () => {
     expect(await weir(['dlq', 'purge', '--yes'])).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('--all'),
+    });
+  });
+
+  it('dlq: keeps what the function gave up as dead letters, which can be redriven', async () => {
+    const file = join(folder, 'failed-batch.json');
+    const { stream } = stack.resources;
+    const shard = 'shardId-000000000000';
+    const eventSourceARN = `arn:aws:kinesis:eu-west-1:000000000000:stream/${stream}`;
+    const eventID = `${shard}:7`;
+    const data = Buffer.from(JSON.stringify({ source: 'a', amount: 3, request_id: 'given-up' }));
+    const kinesis = {
+      sequenceNumber: '7',
+      partitionKey: 'a',
+      data: data.toString('base64'),
+      approximateArrivalTimestamp: 1_700_000_000,
+    };
+    const payload = JSON.stringify({ Records: [{ eventID, eventSourceARN, kinesis }] });
+    await writeFile(
+      file,
+      JSON.stringify({ requestContext: { condition: 'RetryAttemptsExhausted' }, payload }),
+    );
+    expect(await json(dlqImportSchema, ['dlq', 'import', file])).toMatchObject({ dryRun: true, records: 1 });
+    expect(await stack.deadLetters()).toEqual([]);
+    const id = `${stream}/${shard}/7`;
+    expect(await json(dlqImportSchema, ['dlq', 'import', file, '--yes'])).toMatchObject({ letters: [id] });
+    expect(await json(dlqShowSchema, ['dlq', 'show', id])).toMatchObject({
+      reason: 'batch-given-up',
+      message: 'RetryAttemptsExhausted',
+      data: data.toString(),
+    });
+    await json(dlqRedriveSchema, ['dlq', 'redrive', id, '--yes']);
+    await vi.waitFor(
+      async () =>
+        expect(await stack.records()).toContainEqual(expect.objectContaining({ id: 'given-up', amount: 3 })),
+      15_000,
+    );
+    await writeFile(file, '{"Records": []}');
+    expect(await weir(['dlq', 'import', file, '--yes'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('this is no batch'),
     });
   });
 

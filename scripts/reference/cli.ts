@@ -16,6 +16,7 @@ const SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   'dlq list': schemas.dlqListSchema,
   'dlq show': schemas.dlqShowSchema,
   'dlq redrive': schemas.dlqRedriveSchema,
+  'dlq import': schemas.dlqImportSchema,
   'dlq purge': schemas.dlqPurgeSchema,
   backtest: schemas.backtestSchema,
   simulate: schemas.simulateSchema,

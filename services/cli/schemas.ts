@@ -130,6 +130,12 @@ export const dlqRedriveSchema = z.strictObject({
     }),
   ),
 });
+export const dlqImportSchema = z.strictObject({
+  table: z.string(),
+  dryRun: z.boolean(),
+  records: z.int().describe('in the files'),
+  letters: z.array(z.string()).describe('ids of the dead letters that they are now'),
+});
 export const dlqPurgeSchema = z.strictObject({
   table: z.string(),
   dryRun: z.boolean(),

@@ -1,7 +1,8 @@
-import { appendFile } from 'node:fs/promises';
+import { appendFile, readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import type { z } from 'zod';
 import { type DeadLetterHead, DeadLetterQueue } from '../../consumer/dead-letters/dead-letter-queue.ts';
+import { type GivenUp, givenUpRecords } from '../../consumer/dead-letters/given-up.ts';
 import { systemClock as clock } from '../../shared/clock.ts';
 import { InputError } from '../backtest/errors.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -132,6 +133,48 @@ async function redrive(
   if (redriven.kind === 'kept')
     return { id, outcome: 'kept', reason: `${redriven.reason}: ${redriven.message}`, sequenceNumber: null };
   return { id, outcome: 'redriven', reason: null, sequenceNumber: redriven.sequenceNumber };
+}
+
+subcommand(
+  'import',
+  'Keeps the records of batches that the function gave up as dead letters. Without --yes it only says what would happen.',
+)
+  .argument('<file...>', 'objects of the bucket of failed batches')
+  .option('--yes', 'do it')
+  .addHelpText(
+    'after',
+    `
+An event source mapping gives a batch up when its retries or its time are used up, and writes it to its on-failure
+destination. Its records have no result; as dead letters they can be redriven. A file that is imported twice counts once.
+
+Examples:
+  weir dlq import failed-batch.json
+  weir dlq import failed-batch.json --yes && weir dlq redrive --reason batch-given-up --yes`,
+  )
+  .action((files: string[], options: Chosen & { yes?: boolean }) =>
+    queueOf(options, async (queue, table) => {
+      const batches: GivenUp[] = [];
+      for (const file of files) batches.push(...(await batchesOf(file)));
+      const records = batches.reduce((sum, { letters }) => sum + letters.length, 0);
+      const letters: string[] = [];
+      if (options.yes) {
+        for (const batch of batches) letters.push(...(await queue.add(batch.letters, batch.stream)));
+      }
+      if (options.json) return printJson({ table, dryRun: !options.yes, records, letters });
+      process.stdout.write(
+        options.yes
+          ? `${records} records are dead letters now\n`
+          : `Nothing was done: ${records} records would become dead letters. With --yes they do.\n`,
+      );
+    }),
+  );
+
+async function batchesOf(file: string): Promise<GivenUp[]> {
+  try {
+    return givenUpRecords(await readFile(file, 'utf8'));
+  } catch (error) {
+    throw new InputError(`${file}: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 subcommand('purge', 'Removes dead letters for good. Without --yes it only says what would happen.')

@@ -13,9 +13,8 @@ import { idFromPosition } from '../../shared/ids.ts';
 import type { Row } from '../../shared/kcl/lease-row.ts';
 import { decode } from '../pipeline/decode.ts';
 import type { StreamRecord } from '../record.ts';
+import { type DeadLetter, toRows } from '../sinks/dead-letters.ts';
 
-/** BatchWriteItem takes 25 requests a call. */
-const MAX_DELETES_PER_CALL = 25;
 const RETRY_MS = 100;
 
 /** A dead letter without its bytes. */
@@ -169,19 +168,45 @@ export class DeadLetterQueue {
     };
   }
 
+  /**
+   * Keeps records as dead letters that no pipeline saw fail: those of batches that were given up before one did. The same
+   * record again overwrites itself.
+   *
+   * @param stream that they are of. @returns their ids.
+   * @throws WeirError, or what DynamoDB answers.
+   */
+  async add(letters: readonly DeadLetter[], stream: string): Promise<string[]> {
+    const failedAt = new Date(this.#deps.clock.now()).toISOString();
+    const ids: string[] = [];
+    for (const letter of letters) {
+      // Chunk 0 names the others, so it comes last.
+      const rows = toRows(letter, stream, failedAt).reverse();
+      await this.#write(rows.map((Item) => ({ PutRequest: { Item } })));
+      ids.push(rows.at(-1)?.id?.S ?? '');
+    }
+    return ids;
+  }
+
   /** Chunk 0 goes first: from then on there is no such dead letter. */
   async #remove({ id, chunks }: DeadLetterHead): Promise<void> {
-    const { dynamodb, table, clock } = this.#deps;
-    let requests: WriteRequest[] = Array.from({ length: chunks }, (_, chunk) => ({
-      DeleteRequest: { Key: { id: { S: id }, chunk: { N: String(chunk) } } },
+    const keys = Array.from({ length: chunks }, (_, chunk) => ({
+      id: { S: id },
+      chunk: { N: String(chunk) },
     }));
-    while (requests.length > 0) {
-      const { UnprocessedItems } = await dynamodb.send(
-        new BatchWriteItemCommand({ RequestItems: { [table]: requests.slice(0, MAX_DELETES_PER_CALL) } }),
-      );
-      const left = UnprocessedItems?.[table] ?? [];
-      if (left.length > 0) await clock.sleep(RETRY_MS);
-      requests = [...left, ...requests.slice(MAX_DELETES_PER_CALL)];
+    await this.#write(keys.map((Key) => ({ DeleteRequest: { Key } })));
+  }
+
+  async #write(requests: readonly WriteRequest[]): Promise<void> {
+    const { dynamodb, table, clock } = this.#deps;
+    // One after the other: BatchWriteItem knows no order among its own.
+    for (const request of requests) {
+      for (let left: WriteRequest[] = [request]; left.length > 0; ) {
+        const { UnprocessedItems } = await dynamodb.send(
+          new BatchWriteItemCommand({ RequestItems: { [table]: left } }),
+        );
+        left = UnprocessedItems?.[table] ?? [];
+        if (left.length > 0) await clock.sleep(RETRY_MS);
+      }
     }
   }
 }

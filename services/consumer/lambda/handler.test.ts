@@ -1,9 +1,7 @@
 import type { KinesisStreamEvent } from 'aws-lambda';
-import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import type { Detector } from '../../detectors/detector.ts';
 import { createDynamoDBClient } from '../../shared/aws.ts';
-import { systemClock as clock } from '../../shared/clock.ts';
 import { Aggregator } from '../../shared/kpl/aggregate.ts';
 import { EMULATOR_CREDENTIALS } from '../../testkit/emulators.ts';
 import {
@@ -14,12 +12,8 @@ import {
 import { type FaultProxy, startFaultProxy } from '../../testkit/fault-proxy.ts';
 import { lambdaFunction } from '../../testkit/lambda-bundle.ts';
 import { TestStack } from '../../testkit/stack.ts';
-import { testPipeline, WHOLE_RANGE } from '../pipeline/fixtures.ts';
-import { createHandler, type Handler, type HandlerAnswer } from './handler.ts';
-import { ShardRanges } from './shard-ranges.ts';
-
-const SHARD = 'shardId-000000000000';
-const STREAM_ARN = 'arn:aws:kinesis:us-east-1:000000000000:stream/stream';
+import { chainScores, event, mapped, newSandbox, SHARD, STREAM_ARN, timeLeft } from './fixtures.ts';
+import type { HandlerAnswer } from './handler.ts';
 
 let stack: TestStack;
 let proxy: FaultProxy;
@@ -47,43 +41,11 @@ afterEach(async () => {
   await proxy.stop();
 });
 
-/** Each call is a sandbox of its own: nothing is shared but the tables. */
-function newHandler(champion?: Detector): { handler: Handler; lines: string[] } {
-  const { pipeline, close, registry } = testPipeline(dynamodb, stack.resources, champion ? { champion } : {});
-  closing.push(close);
-  const lines: string[] = [];
-  const shard = { shardId: SHARD, parentShardIds: [], hashKeyRange: WHOLE_RANGE, open: true };
-  const handler = createHandler({
-    stream: 'stream',
-    openProcessor: (identity) => pipeline.open(identity),
-    ranges: new ShardRanges(async () => [shard]),
-    aggregates: { corrupt: 'quarantine', stray: 'accept' },
-    deadLetters: async () => {
-      const metric = await registry.getSingleMetric('weir_consumer_dead_letters_total')?.get();
-      return (metric?.values ?? []).reduce((sum, { value }) => sum + value, 0);
-    },
-    clock,
-    log: pino({ level: 'silent' }),
-    emit: (line) => lines.push(line),
-  });
-  return { handler, lines };
-}
-
-const timeLeft = (ms: number) => {
-  const end = performance.now() + ms;
-  return { getRemainingTimeInMillis: () => end - performance.now() };
+const newHandler = (champion?: Detector) => {
+  const made = newSandbox(dynamodb, stack.resources, champion ? { champion } : {});
+  closing.push(made.close);
+  return made;
 };
-
-function mapped(n: number, partitionKey: string, data: string | Uint8Array): MappedRecord {
-  return {
-    partitionKey,
-    sequenceNumber: String(1_000 + n),
-    data: typeof data === 'string' ? Buffer.from(data) : data,
-    arrivedAt: 1_700_000_000_000 + n,
-  };
-}
-const event = (n: number, source: string, amount = n) =>
-  JSON.stringify({ source, amount, request_id: `id-${n}` });
 
 /** The records as one batch, as the mapping gives them. */
 async function batchOf(records: MappedRecord[]): Promise<KinesisStreamEvent> {
@@ -242,21 +204,3 @@ describe('the function', () => {
     }
   });
 });
-
-/** Offline: each series' scores in the order of the shard, by the chain detector of the fixtures. */
-function chainScores(records: readonly MappedRecord[]) {
-  const values = new Map<string, number>();
-  const scores: [string, number, number][] = [];
-  for (const { partitionKey, data } of records) {
-    for (const [, text] of Buffer.from(data)
-      .toString('latin1')
-      .matchAll(/(\{"source":.*?\})/g)) {
-      const { source, amount, request_id } = JSON.parse(text ?? '');
-      const series = source === partitionKey ? source : `${source} in ${partitionKey}`;
-      const value = ((values.get(series) ?? 7) * 33 + amount) % 1_000_003;
-      values.set(series, value);
-      scores.push([request_id, amount, value]);
-    }
-  }
-  return scores.sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }));
-}

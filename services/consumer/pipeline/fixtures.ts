@@ -46,6 +46,7 @@ export interface PipelineOptions {
   cacheBytes?: number;
   clock?: Clock;
   challengerLimitMicros?: number;
+  writeRetryMs?: number;
 }
 
 /** A pipeline on the tables of a test, with its registry. */
@@ -68,7 +69,7 @@ export function testPipeline(
       STATE_CACHE_BYTES: options.cacheBytes ?? 10_000_000,
       STATE_TTL_DAYS: 90,
       WRITE_CONCURRENCY: 8,
-      WRITE_RETRY_MS: 30_000,
+      WRITE_RETRY_MS: options.writeRetryMs ?? 30_000,
     },
     { champion: options.champion ?? chainDetector(), challengers: options.challengers ?? [] },
     {

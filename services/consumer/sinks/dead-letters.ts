@@ -75,7 +75,7 @@ function toWire(row: Row): WireItem {
   return { key: `${row.id?.S}#${row.chunk?.N}`, json: rowJson(row) };
 }
 
-/** The items of one dead letter, chunk 0 first. Exported for its tests. */
+/** The items of one dead letter, chunk 0 first. */
 export function toRows(letter: DeadLetter, stream: string, failedAt: string): Row[] {
   const { record } = letter;
   const { subSequenceNumber: sub } = record;
