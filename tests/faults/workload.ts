@@ -4,6 +4,7 @@ import { listShards, type ShardInfo } from '../../services/shared/list-shards.ts
 import type { Draw } from '../../services/testkit/seeded-random.ts';
 
 const MAX_RECORDS_PER_PUT = 500;
+const MAX_AGGREGATE_BYTES = 1_000_000;
 const START = Date.UTC(2026, 0, 1);
 /** A producer's retry comes this many events of its source later at most: well within the window of request ids. */
 const RETRY_WITHIN = 20;
@@ -73,20 +74,27 @@ export class Workload {
     if (FailedRecordCount) throw new Error(`the double refused ${FailedRecordCount} records`);
   }
 
-  /** One aggregate a shard, each with its part of the batch in order. */
+  /** Aggregates, as few as Kinesis takes, each shard with its part of the batch in order. */
   #aggregated(batch: readonly Event[], shards: readonly ShardInfo[]): Entry[] {
-    const byShard = new Map<ShardInfo, Aggregator>();
+    const byShard = new Map<ShardInfo, Aggregator[]>();
     for (const { key, data } of batch) {
       const shard = key === STRAY ? this.#draw.of(shards) : shardOf(key, shards);
-      const aggregator = byShard.get(shard) ?? new Aggregator();
-      byShard.set(shard, aggregator);
-      aggregator.add({ partitionKey: key, data });
+      const aggregators = byShard.get(shard) ?? [];
+      byShard.set(shard, aggregators);
+      const record = { partitionKey: key, data };
+      const open = aggregators.at(-1);
+      const room = open !== undefined && open.sizeWith(record) <= MAX_AGGREGATE_BYTES;
+      const aggregator = room ? open : new Aggregator();
+      if (!room) aggregators.push(aggregator);
+      aggregator.add(record);
     }
-    return Array.from(byShard, ([shard, aggregator]) => ({
-      PartitionKey: 'a',
-      ExplicitHashKey: shard.hashKeyRange.starting,
-      Data: aggregator.encode(),
-    }));
+    return Array.from(byShard).flatMap(([shard, aggregators]) =>
+      aggregators.map((aggregator) => ({
+        PartitionKey: 'a',
+        ExplicitHashKey: shard.hashKeyRange.starting,
+        Data: aggregator.encode(),
+      })),
+    );
   }
 
   #event(): Event {
