@@ -53,7 +53,8 @@ interface ShardSignals {
  *
  * However short a tenure is, it gets the shard on if it outlasts one small slice: that one is checkpointed at once, and
  * from there on the pauses between checkpoints double until they are `checkpointIntervalMs`. So whenever the lease is lost,
- * about half of the tenure's work is kept, and a group that keeps losing its leases does not do the same again for ever.
+ * about half of the tenure's work is kept, and a group that keeps losing its leases does not do the same again for ever. The
+ * same holds for work that keeps failing and starts over.
  */
 export class ShardConsumer {
   readonly #deps: ShardConsumerDeps;
@@ -64,8 +65,8 @@ export class ShardConsumer {
   /** The last record that is done with but not yet in the lease. */
   #done: Checkpoint | undefined;
   #checkpointedAt: number;
-  /** When this tenure began. */
-  readonly #since: number;
+  /** When reading began from the checkpoint. */
+  #since: number;
   /** Records of the next slice. */
   #sliceRecords = FIRST_SLICE_RECORDS;
   /** A checkpoint that is being written. */
@@ -117,6 +118,8 @@ export class ShardConsumer {
     await this.#checkpointing;
     this.#done = undefined;
     this.#sliceRecords = FIRST_SLICE_RECORDS;
+    this.#since = this.#deps.clock.monotonic();
+    this.#checkpointedAt = this.#since;
     const reader = this.#deps.createReader(this.#held);
     try {
       return await this.#readOn(reader, fetching, abort);

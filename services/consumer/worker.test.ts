@@ -71,6 +71,7 @@ interface Options {
   openProcessor?: OpenProcessor;
   list?: (shards: ShardInfo[]) => ShardInfo[];
   leaseDurationMs?: number;
+  checkpointIntervalMs?: number;
   /** While `now`, the lease table is out of this worker's reach. */
   severed?: { now: boolean };
 }
@@ -90,7 +91,7 @@ function start(workerId: string, options: Options = {}) {
     shard: {
       createReader: ({ lease }) => readers.open(lease, readFrom(lease, HORIZON, clock.now())),
       openProcessor: options.openProcessor ?? record,
-      checkpointIntervalMs: 100,
+      checkpointIntervalMs: options.checkpointIntervalMs ?? 100,
       random: Math.random,
     },
     poke: async (address) =>
@@ -261,6 +262,21 @@ describe('a worker', () => {
       ),
     );
     expect((await metrics.hashRangeHoles.get()).values[0]?.value).toBe(0);
+  });
+
+  it('gets on although its work fails again and again before a checkpoint is due', async () => {
+    const texts = Array.from({ length: 400 }, (_, n) => String(n));
+    await stack.put(texts.map((data) => ({ key: 'key', data })));
+    const openProcessor: OpenProcessor = (held) => {
+      let slices = 0;
+      const { process, ...rest } = record(held);
+      return {
+        ...rest,
+        process: (...args) => (slices++ < 2 ? process(...args) : Promise.reject(new Error('again'))),
+      };
+    };
+    start('a', { openProcessor, checkpointIntervalMs: 60_000 });
+    await eventually(() => expect(new Set([...processed.values()].flat())).toEqual(new Set(texts)));
   });
 
   it('shows a loop that is stuck, and only that one', async () => {
