@@ -7,7 +7,7 @@ import { Drill } from './drill.ts';
 const OBJECTIVE = { maxLagSeconds: 120, catchUpSeconds: 900 };
 const BACKLOG_SECONDS = 600;
 /** Records a second, of which a pod does four or five: two pods catch up, two shards' pods are too few, one pod is plenty. */
-const RATES = { usual: 3, busy: 9, calm: 1 };
+const RATES = { usual: 3, busy: 9, calm: 0.05 };
 
 /** Between two kills that nothing else asks for. */
 const PAUSES_MS = [16_100, 12_700, 21_500];
