@@ -42,6 +42,8 @@ export interface HardenedDeploymentProps {
   cpuMillis: number;
   /** Memory in MiB, request and limit. */
   memoryMiB: number;
+  /** Options of Node, such as how V8 is to stay within `memoryMiB`. */
+  nodeOptions?: string;
   priority: string;
   secret?: SecretMount;
 }
@@ -158,6 +160,7 @@ function container(props: HardenedDeploymentProps): k8s.Container {
       })),
     ],
     envFrom: [{ configMapRef: { name: props.config } }],
+    ...(props.nodeOptions === undefined ? {} : { env: [{ name: 'NODE_OPTIONS', value: props.nodeOptions }] }),
     resources: {
       requests: {
         cpu: k8s.Quantity.fromString(`${props.cpuMillis}m`),
