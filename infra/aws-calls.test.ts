@@ -63,13 +63,14 @@ function callsImportedBy(source: string): string[] {
   return calls;
 }
 
-function declaredCalls({ stream = [], streamConsumers = [], ...tables }: AwsCalls): string[] {
+function declaredCalls({ stream = [], streamConsumers = [], metrics = [], ...tables }: AwsCalls): string[] {
   const kinesis = [...stream, ...streamConsumers].map((call) => `kinesis:${call}`);
   const dynamodb = Object.values(tables).flatMap((calls) => calls.map((call: string) => `dynamodb:${call}`));
-  return [...new Set([...kinesis, ...dynamodb])].sort();
+  const cloudwatch = metrics.map((call) => `cloudwatch:${call}`);
+  return [...new Set([...kinesis, ...dynamodb, ...cloudwatch])].sort();
 }
 
-/** Kinesis and DynamoDB actions that a role is granted, those of the event source mapping apart. */
+/** Kinesis, DynamoDB and CloudWatch actions that a role is granted, those of the event source mapping apart. */
 function grantedCalls(template: CfnTemplate, role: string): string[] {
   const [logicalId] =
     Object.entries(template.Resources).find(([, r]) => r.Properties?.RoleName === role) ?? [];
@@ -78,7 +79,7 @@ function grantedCalls(template: CfnTemplate, role: string): string[] {
     .flatMap(({ Properties }) => Properties.PolicyDocument.Statement as Statement[])
     .filter(({ Sid = '' }) => !Sid.startsWith('Mapping'))
     .flatMap(({ Action }) => list(Action));
-  return [...new Set(actions.filter((a) => /^(kinesis|dynamodb):/.test(a)))].sort();
+  return [...new Set(actions.filter((a) => /^(kinesis|dynamodb|cloudwatch):/.test(a)))].sort();
 }
 
 describe('AWS calls', () => {
@@ -113,6 +114,7 @@ describe('AWS calls', () => {
     const template = templatesOf(testApp([env]))['weir-dev-access'] as CfnTemplate;
     const granted = grantedCalls(template, 'weir-dev-controller');
     expect(granted).toContain('dynamodb:Scan');
+    expect(granted).not.toContain('cloudwatch:GetMetricData');
     expect(granted.filter((action) => reshardCalls.stream.some((call) => action.endsWith(call)))).toEqual([]);
   });
 

@@ -2,7 +2,7 @@ import type { PodService } from '../cdk8s/environments/names.ts';
 import type { Environment } from '../cdk8s/environments/schema.ts';
 import { consoleCalls } from '../services/console/aws-calls.ts';
 import { podCalls } from '../services/consumer/aws-calls.ts';
-import { observeCalls, reshardCalls } from '../services/controller/aws-calls.ts';
+import { observeCalls, reshardCalls, throttleCalls } from '../services/controller/aws-calls.ts';
 import { producerCalls } from '../services/producer/aws-calls.ts';
 import type { AwsCalls } from '../services/shared/aws-calls.ts';
 
@@ -11,9 +11,12 @@ export function podServices(env: Environment): [PodService, AwsCalls][] {
   const { pods } = env.consumers;
   const services: [PodService, AwsCalls][] = [['producer', producerCalls]];
   if (pods) {
-    const stream =
-      pods.scaling === 'Full' ? [...observeCalls.stream, ...reshardCalls.stream] : observeCalls.stream;
-    services.push(['consumer', podCalls], ['controller', { ...observeCalls, stream }]);
+    const full = {
+      ...observeCalls,
+      ...throttleCalls,
+      stream: [...observeCalls.stream, ...reshardCalls.stream],
+    };
+    services.push(['consumer', podCalls], ['controller', pods.scaling === 'Full' ? full : observeCalls]);
   }
   // Without pods there are no leases, and the console says so.
   const { leases, ...withoutLeases } = consoleCalls;

@@ -107,6 +107,9 @@ export const streamScalerStatus = z
           'x-kubernetes-list-map-keys': ['type'],
         }),
       ),
+    decidedAt: time(
+      'When replicas and shards were last decided on. A controller does so at each tick; older than that, nobody does.',
+    ).optional(),
     lag: lag.optional(),
     rates: rates.optional(),
     replicas: z

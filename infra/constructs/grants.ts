@@ -42,6 +42,7 @@ export function callStatements(
     ...dynamodb('Leases', calls.leases, tableArn(env, tables.leases)),
     ...dynamodb('State', calls.state, tableArn(env, tables.state)),
     ...dynamodb('DeadLetters', calls.deadLetters, tableArn(env, tables.deadLetters)),
+    ...statement('Metrics', 'cloudwatch', calls.metrics, ['*']),
     ...keyStatement('StreamKey', streamKeyUse, keyArn, `kinesis.${env.region}.amazonaws.com`),
     // DynamoDB opens the table's key in the name of whoever calls it, for reads and writes alike.
     ...keyStatement(

@@ -81,6 +81,13 @@ export class AccessStack extends Stack {
           "The star stands for the time of registration in the consumer's ARN; the name of the consumer is given whole.",
       });
     }
+    if (calls.metrics) {
+      Validations.of(role).acknowledge({
+        id: 'AwsSolutions-IAM5[Resource::*]',
+        reason:
+          'cloudwatch:GetMetricData takes no resource and no condition: whoever may read metrics reads all.',
+      });
+    }
     if (env.podCredentials.kind === 'pod-identity') {
       new CfnPodIdentityAssociation(this, `${service}-association`, {
         clusterName: env.cluster,

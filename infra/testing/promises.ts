@@ -40,6 +40,7 @@ export const list = <T>(value: T | T[]): T[] => (Array.isArray(value) ? value : 
 const WITHOUT_RESOURCE = new Set([
   'ecr:GetAuthorizationToken',
   'xray:PutTelemetryRecords',
+  'cloudwatch:GetMetricData',
   'xray:PutTraceSegments',
   'ec2:CreateNetworkInterface',
   'ec2:DeleteNetworkInterface',

@@ -6,6 +6,9 @@ export const observeCalls = {
   leases: ['Scan'],
 } as const satisfies AwsCalls;
 
+/** What it calls, where it may change shards, to see what producers are refused (`WRITE_THROTTLES`). */
+export const throttleCalls = { metrics: ['GetMetricData'] } as const satisfies AwsCalls;
+
 /** What it calls besides to change the shards; granted only where its mode is `Full`. */
 export const reshardCalls = {
   stream: ['MergeShards', 'SplitShard', 'UpdateShardCount'],

@@ -1,4 +1,13 @@
-import { commonEnv, type EnvShape, integer, parsed, port, text } from '../shared/config.ts';
+import {
+  commonEnv,
+  type EnvShape,
+  integer,
+  oneOf,
+  optionalUrl,
+  parsed,
+  port,
+  text,
+} from '../shared/config.ts';
 import { parseOrigins } from './streamscaler/endpoints.ts';
 
 const namespaceName = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
@@ -51,6 +60,12 @@ export const controllerEnv = {
       parse: parseOrigins,
     },
   ),
+  WRITE_THROTTLES: oneOf(
+    'Who is asked what producers are refused, for StreamScalers that may change shards. CloudWatch takes 1 cent for 1,000 metrics, and is asked for two a minute: 88 cents a month for each stream.',
+    ['off', 'cloudwatch'],
+    'off',
+  ),
+  AWS_ENDPOINT_URL_CLOUDWATCH: optionalUrl('Endpoint of CloudWatch; wins over `AWS_ENDPOINT_URL`.'),
   TICK_MS: integer('Time between two looks at a StreamScaler.', { default: 15_000, min: 500 }),
   RECONCILE_CONCURRENCY: integer('StreamScalers that are looked at at the same time.', {
     default: 8,

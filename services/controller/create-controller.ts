@@ -72,8 +72,10 @@ export function createController(
   const client = new KubeClient(transport);
   const runtimeMetrics = createRuntimeMetrics(registry);
   const metrics = createScalerMetrics(registry);
-  const board = new DecisionBoard(streamClock);
-  const aws = new AwsPool(awsOptions(config));
+  const aws = new AwsPool({
+    ...awsOptions(config),
+    cloudwatchEndpoint: config.AWS_ENDPOINT_URL_CLOUDWATCH ?? config.AWS_ENDPOINT_URL,
+  });
 
   const queue = new WorkQueue({ name: PLURAL, clock, metrics: runtimeMetrics });
   const reflector = new Reflector<StreamScaler>({
@@ -86,6 +88,7 @@ export function createController(
     metrics: runtimeMetrics,
   });
   enqueueChanges(reflector.store, queue);
+  const board = new DecisionBoard(reflector.store, streamClock);
 
   const recorder = new EventRecorder({ client, component: NAME, clock, log, metrics: runtimeMetrics });
   const targets = new Targets(client, new ScaleClient(client, clock), log);
@@ -96,8 +99,8 @@ export function createController(
     store: reflector.store,
     actor: new Actor(shared),
     conflicts: new Conflicts(client, clock),
-    board,
     streamEndpoints: config.STREAM_ENDPOINTS,
+    writeThrottles: config.WRITE_THROTTLES === 'cloudwatch',
     tickMs: config.TICK_MS,
   });
   const controller = new Controller({

@@ -28,11 +28,7 @@ await runService('controller', controllerEnv, async ({ config, log, registry, sh
   const port = await listen(decisions, config.PORT, config.HOST);
   const kedaAddress = `${config.HOST}:${config.KEDA_PORT}`;
   const keda = await startExternalScaler(board, kedaAddress, ServerCredentials.createInsecure(), log);
-  manager.start(() => {
-    // What we decided last is no longer ours to give.
-    board.clear();
-    void shutdown.run('the leader lease is lost', 1);
-  });
+  manager.start(() => void shutdown.run('the leader lease is lost', 1));
   manager.addTo(shutdown);
   shutdown.add('decisions for others', async () => {
     await Promise.all([close(decisions), keda.stop()]);

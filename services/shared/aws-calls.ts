@@ -1,3 +1,4 @@
+import type * as cloudwatch from '@aws-sdk/client-cloudwatch';
 import type * as dynamodb from '@aws-sdk/client-dynamodb';
 import type * as kinesis from '@aws-sdk/client-kinesis';
 
@@ -6,6 +7,7 @@ type OperationsOf<Client> = {
   [Export in keyof Client]: Export extends `${infer Operation}Command` ? Operation : never;
 }[keyof Client];
 type KinesisOperation = OperationsOf<typeof kinesis>;
+type CloudWatchOperation = OperationsOf<typeof cloudwatch>;
 type DynamoDbOperation = OperationsOf<typeof dynamodb>;
 
 /**
@@ -23,4 +25,6 @@ export interface AwsCalls {
   readonly leases?: readonly DynamoDbOperation[];
   readonly state?: readonly DynamoDbOperation[];
   readonly deadLetters?: readonly DynamoDbOperation[];
+  /** Metrics of the whole account: CloudWatch knows no narrower right to read them. */
+  readonly metrics?: readonly CloudWatchOperation[];
 }

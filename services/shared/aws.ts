@@ -33,7 +33,8 @@ const SUBSCRIPTION_SESSION_MS = 330_000;
 
 const silent = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
 
-function settings(options: AwsOptions, endpoint: string | undefined) {
+/** What every client is made with; here those of the services that most of ours call. */
+export function clientSettings(options: AwsOptions, endpoint: string | undefined) {
   return {
     region: options.region,
     ...(endpoint === undefined ? {} : { endpoint }),
@@ -54,7 +55,7 @@ function settings(options: AwsOptions, endpoint: string | undefined) {
 }
 
 export function createKinesisClient(options: AwsOptions): KinesisClient {
-  return new KinesisClient(settings(options, options.kinesisEndpoint));
+  return new KinesisClient(clientSettings(options, options.kinesisEndpoint));
 }
 
 /**
@@ -63,14 +64,14 @@ export function createKinesisClient(options: AwsOptions): KinesisClient {
  */
 export function createSubscribingClient(options: AwsOptions): KinesisClient {
   return new KinesisClient({
-    ...settings(options, options.kinesisEndpoint),
+    ...clientSettings(options, options.kinesisEndpoint),
     maxAttempts: 1,
     requestHandler: new NodeHttp2Handler({ requestTimeout: 0, sessionTimeout: SUBSCRIPTION_SESSION_MS }),
   });
 }
 
 export function createDynamoDBClient(options: AwsOptions): DynamoDBClient {
-  return new DynamoDBClient(settings(options, options.dynamodbEndpoint));
+  return new DynamoDBClient(clientSettings(options, options.dynamodbEndpoint));
 }
 
 const THROTTLES = new Set([

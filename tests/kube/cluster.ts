@@ -51,6 +51,8 @@ export interface AuditEvent {
     name?: string;
   };
   responseStatus?: { code: number };
+  /** ISO 8601, with microseconds. */
+  requestReceivedTimestamp: string;
   requestURI: string;
 }
 

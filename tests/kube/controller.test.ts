@@ -1,8 +1,7 @@
 import { createServer } from 'node:http';
-import { credentials, status } from '@grpc/grpc-js';
+import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { PAUSED_ANNOTATION } from '../../cdk8s/crd/stream-scaler.ts';
-import { ExternalScalerClient } from '../../services/controller/keda/protocol.ts';
 import type { KubeObject } from '../../services/controller/runtime/api/client.ts';
 import { DELETION_COST } from '../../services/controller/streamscaler/deletion-cost.ts';
 import { leaderRules, scalerRules } from '../../services/controller/streamscaler/rbac.ts';
@@ -10,6 +9,7 @@ import { close, listen } from '../../services/shared/server.ts';
 import type { ServiceProcess } from '../../services/testkit/service-process.ts';
 import { waitFor } from '../../services/testkit/wait-for.ts';
 import { describeWithCluster } from './cluster.ts';
+import { kedaClient } from './keda-client.ts';
 import { SCALERS } from './scalers.ts';
 import { DEPLOYMENTS, NAMESPACE, PODS, Scenario, STATEFUL_SETS } from './scenario.ts';
 
@@ -99,15 +99,7 @@ describeWithCluster('the controller', () => {
   });
 
   it('tells KEDA, over gRPC and as JSON, what it decided on', async () => {
-    const keda = /"keda_port":(\d+)/.exec(controller.lastLines().join('\n'))?.[1];
-    const client = new ExternalScalerClient(`127.0.0.1:${keda}`, credentials.createInsecure());
-    const call = (method: string, request: object) =>
-      new Promise((resolve, reject) => {
-        const made = (client as unknown as Record<string, (...args: unknown[]) => void>)[method]?.bind(
-          client,
-        );
-        made?.(request, (error: unknown, answer: unknown) => (error ? reject(error) : resolve(answer)));
-      });
+    const { call, close: closeClient } = kedaClient(controller);
     const scaledObjectRef = {
       name: 'consumer-keda',
       namespace: NAMESPACE,
@@ -122,7 +114,7 @@ describeWithCluster('the controller', () => {
       const unknown = { ...scaledObjectRef, scalerMetadata: { streamScaler: 'none' } };
       await expect(call('IsActive', unknown)).rejects.toMatchObject({ code: status.NOT_FOUND });
     } finally {
-      client.close();
+      closeClient();
     }
     const decisions = `http://127.0.0.1:${controller.ports.port}/decisions/${NAMESPACE}`;
     expect(await (await fetch(`${decisions}/lag`)).json()).toMatchObject({ replicas: { desired: 4 } });

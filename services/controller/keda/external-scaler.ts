@@ -8,7 +8,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import type { Logger } from '../../shared/log.ts';
-import type { DecisionBoard, ScalerRef } from './decision-board.ts';
+import type { DecisionBoard, ScalerRef, ToldDecision } from './decision-board.ts';
 import { EXTERNAL_SCALER, type MetricSpec, type MetricValue, type ScaledObjectRef } from './protocol.ts';
 
 /** The one metric: replicas that Weir decided on, with a target of 1 for each pod. */
@@ -80,12 +80,13 @@ export async function startExternalScaler(
     if (streams.size >= MAX_STREAMS)
       throw failure(status.RESOURCE_EXHAUSTED, `more than ${MAX_STREAMS} streams are open`);
     let told: boolean | undefined;
-    const tell = (result: boolean) => {
-      if (result === told) return;
+    const tell = ({ replicas }: ToldDecision) => {
+      const result = replicas && replicas.desired > 0;
+      if (result === undefined || result === told) return;
       told = result;
       call.write({ result });
     };
-    const stop = board.listen(ref, ({ replicas }) => tell(replicas.desired > 0));
+    const stop = board.listen(ref, tell);
     streams.add(call);
     const close = () => {
       stop();
@@ -93,7 +94,7 @@ export async function startExternalScaler(
     };
     call.on('cancelled', close).on('close', close).on('error', close);
     const reading = board.read(ref);
-    if ('decision' in reading) tell(reading.decision.replicas.desired > 0);
+    if ('decision' in reading) tell(reading.decision);
   }
 
   const port = await new Promise<number>((resolve, reject) => {
@@ -117,18 +118,20 @@ function isActive(board: DecisionBoard, ref: ScalerRef): boolean {
 
 function desired(board: DecisionBoard, ref: ScalerRef): number {
   const reading = board.read(ref);
-  if ('decision' in reading) {
-    const { replicas } = reading.decision;
-    if (replicas.needed !== undefined || replicas.current > 0) return replicas.desired;
-    throw failure(status.UNAVAILABLE, replicas.sentence);
-  }
   const name = `StreamScaler ${ref.namespace}/${ref.name}`;
-  throw reading.missing === 'stale'
-    ? failure(status.UNAVAILABLE, `the last decision for ${name} is too old`)
-    : failure(
-        status.NOT_FOUND,
-        `there is no decision for ${name} here: it does not exist, or this controller does not lead`,
-      );
+  if ('decision' in reading) {
+    const { replicas, status: said } = reading.decision;
+    if (replicas) return replicas.desired;
+    throw failure(status.UNAVAILABLE, said.lastDecision?.reason ?? `nothing is known for ${name}`);
+  }
+  switch (reading.missing) {
+    case 'stale':
+      throw failure(status.UNAVAILABLE, `the last decision for ${name} is too old`);
+    case 'undecided':
+      throw failure(status.UNAVAILABLE, `there is no decision for ${name} yet`);
+    case 'unknown':
+      throw failure(status.NOT_FOUND, `there is no ${name}`);
+  }
 }
 
 /** @throws ServiceError INVALID_ARGUMENT. */

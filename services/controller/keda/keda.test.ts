@@ -3,12 +3,13 @@ import { createServer } from 'node:http';
 import { type Client, credentials, ServerCredentials, status } from '@grpc/grpc-js';
 import express from 'express';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { streamScalerSpec } from '../../../cdk8s/crd/spec.ts';
+import { API_VERSION, KIND, type StreamScaler } from '../../../cdk8s/crd/stream-scaler.ts';
 import { createLogger } from '../../shared/log.ts';
 import { close, listen } from '../../shared/server.ts';
 import { VirtualClock } from '../../testkit/kinesis-double/virtual-clock.ts';
-import { decide } from '../scaling/decide.ts';
-import type { Decision } from '../scaling/decision.ts';
-import { emptyMemory } from '../scaling/memory.ts';
+import { Store } from '../runtime/cache/store.ts';
+import { planFor } from '../streamscaler/plan.ts';
 import { DecisionBoard } from './decision-board.ts';
 import { type ExternalScaler, startExternalScaler } from './external-scaler.ts';
 import { decisionRoutes } from './metrics-api.ts';
@@ -16,6 +17,17 @@ import { ExternalScalerClient } from './protocol.ts';
 
 const log = createLogger('test', 'fatal');
 const REF = { namespace: 'shop', name: 'orders' };
+const SCALER: StreamScaler = {
+  apiVersion: API_VERSION,
+  kind: KIND,
+  metadata: { ...REF, uid: 'u', resourceVersion: '1', generation: 1 },
+  spec: streamScalerSpec.parse({
+    stream: { name: 'orders' },
+    consumer: { leaseTable: 'orders' },
+    scaleTargetRef: { name: 'orders' },
+    replicas: { min: 0, max: 10 },
+  }),
+};
 const OBJECT = {
   ...REF,
   name: 'orders-keda',
@@ -23,13 +35,17 @@ const OBJECT = {
 };
 
 let clock: VirtualClock;
+let store: Store<StreamScaler>;
 let board: DecisionBoard;
 let scaler: ExternalScaler;
 let client: Client & Record<string, (...args: unknown[]) => unknown>;
 
 beforeEach(async () => {
   clock = new VirtualClock();
-  board = new DecisionBoard(clock);
+  store = new Store<StreamScaler>((error) => {
+    throw error;
+  });
+  board = new DecisionBoard(store, clock);
   scaler = await startExternalScaler(board, '127.0.0.1:0', ServerCredentials.createInsecure(), log);
   client = new ExternalScalerClient(`127.0.0.1:${scaler.port}`, credentials.createInsecure()) as never;
 });
@@ -38,16 +54,18 @@ afterEach(async () => {
   await scaler.stop();
 });
 
-/** A decision of the controller's own code, for so many replicas that idle or work. */
-function decisionFor(replicas: number, lagSeconds: number): Decision {
-  const { decision } = decide({
+/** The cache sees what a leader wrote: a decision of the controller's own code, for so many replicas that idle or work. */
+function decided(replicas: number, lagSeconds: number | undefined, at?: number): void {
+  clock.advance(1); // no two decisions have the same time
+  const time = at ?? clock.now();
+  const { status, conditions } = planFor({
     observation: {
-      at: clock.now(),
+      at: time,
       target: { replicas, ready: replicas },
       stream: {
         status: 'ACTIVE',
         provisioned: true,
-        throttledShare: undefined,
+        throttled: undefined,
         shards: [
           {
             shardId: 'shardId-000000000000',
@@ -70,9 +88,11 @@ function decisionFor(replicas: number, lagSeconds: number): Decision {
       mode: 'Recommend',
     },
     paused: false,
-    memory: emptyMemory(),
+    status: undefined,
   });
-  return decision;
+  const lastTransitionTime = new Date(time).toISOString();
+  const told = conditions.map((condition) => ({ ...condition, lastTransitionTime }));
+  store.upsert({ ...SCALER, status: { ...status, conditions: told } });
 }
 
 function call(method: string, request: unknown): Promise<unknown> {
@@ -83,7 +103,7 @@ function call(method: string, request: unknown): Promise<unknown> {
 
 describe('the external scaler', () => {
   it('gives KEDA the replicas of the decision', async () => {
-    board.publish(REF, decisionFor(0, 90));
+    decided(0, 90);
     expect(await call('IsActive', OBJECT)).toEqual({ result: true });
     expect(await call('GetMetricSpec', OBJECT)).toEqual({
       metricSpecs: [{ metricName: 'weir-desired-replicas', targetSize: 1, targetSizeFloat: 1 }],
@@ -93,20 +113,45 @@ describe('the external scaler', () => {
     expect(await call('GetMetrics', request)).toEqual({
       metricValues: [{ metricName: 's0-weir-desired-replicas', metricValue: 1, metricValueFloat: 1 }],
     });
-    board.publish(REF, decisionFor(0, 0));
+    decided(0, 0);
     expect(await call('IsActive', OBJECT)).toEqual({ result: false });
   });
 
   it('fails rather than to say zero when nothing is known, or it is too old', async () => {
     await expect(call('IsActive', OBJECT)).rejects.toMatchObject({ code: status.NOT_FOUND });
-    board.publish(REF, decisionFor(0, 90));
+    store.upsert(SCALER);
+    await expect(call('IsActive', OBJECT)).rejects.toMatchObject({ code: status.UNAVAILABLE });
+    decided(0, undefined);
+    await expect(call('IsActive', OBJECT)).rejects.toMatchObject({
+      code: status.UNAVAILABLE,
+      details: expect.stringContaining("the lag of 1 of 1 shards isn't known"),
+    });
+    // What runs is left as it is.
+    decided(3, undefined);
+    expect(await call('GetMetrics', { scaledObjectRef: OBJECT })).toMatchObject({
+      metricValues: [{ metricValue: 3 }],
+    });
+    decided(0, 90);
     clock.advance(61_000);
     await expect(call('GetMetrics', { scaledObjectRef: OBJECT })).rejects.toMatchObject({
       code: status.UNAVAILABLE,
       details: 'the last decision for StreamScaler shop/orders is too old',
     });
-    board.clear();
+    store.delete(SCALER);
     await expect(call('IsActive', OBJECT)).rejects.toMatchObject({ code: status.NOT_FOUND });
+  });
+
+  it('goes by its own clock, but for the first decision that it sees', async () => {
+    decided(0, 90, clock.now() - 61_000);
+    await expect(call('IsActive', OBJECT)).rejects.toMatchObject({ code: status.UNAVAILABLE });
+    // A leader whose clock is late.
+    decided(0, 90, clock.now() - 60_999);
+    expect(await call('IsActive', OBJECT)).toEqual({ result: true });
+    clock.advance(59_000);
+    // A write of something else does not renew a decision.
+    store.upsert({ ...(store.get('shop/orders') as StreamScaler) });
+    clock.advance(2_000);
+    await expect(call('IsActive', OBJECT)).rejects.toMatchObject({ code: status.UNAVAILABLE });
   });
 
   it('refuses what names no StreamScaler', async () => {
@@ -141,12 +186,12 @@ describe('the external scaler', () => {
     };
     // The stream is there once a first decision comes back over it.
     const first = next();
-    const publishing = setInterval(() => board.publish(REF, decisionFor(0, 90)), 5);
+    const publishing = setInterval(() => decided(0, 90), 5);
     await first;
     clearInterval(publishing);
     const second = next();
-    board.publish(REF, decisionFor(0, 120));
-    board.publish(REF, decisionFor(0, 0));
+    decided(0, 120);
+    decided(0, 0);
     await second;
     expect(told).toEqual([true, false]);
     stream.cancel();
@@ -163,12 +208,12 @@ describe('the metrics endpoint', () => {
       fetch(`http://127.0.0.1:${port}${path}`, { headers: { connection: 'close' } });
     try {
       expect((await get('/decisions/shop/orders')).status).toBe(404);
-      board.publish(REF, decisionFor(0, 90));
+      decided(0, 90);
       const found = await get('/decisions/shop/orders');
       expect(await found.json()).toMatchObject({
         namespace: 'shop',
-        time: '2026-01-01T00:00:00.000Z',
-        replicas: { current: 0, desired: 1, reason: 'WokeUp' },
+        time: '2026-01-01T00:00:00.001Z',
+        replicas: { current: 0, desired: 1 },
         lag: { maxSeconds: 90 },
       });
       clock.advance(61_000);

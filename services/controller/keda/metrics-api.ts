@@ -1,9 +1,17 @@
 import { Router } from 'express';
 import type { DecisionBoard } from './decision-board.ts';
 
+const TITLES = {
+  unknown: [404, 'There is no such StreamScaler'],
+  undecided: [503, 'There is no decision yet'],
+  stale: [503, 'The last decision is too old to act on'],
+  hidden: [503, 'It is not known how many replicas are needed'],
+} as const;
+
 /**
  * `GET /decisions/{namespace}/{name}`: the decision as JSON, for KEDA's `metrics-api` scaler (`valueLocation:
- * replicas.desired`), dashboards and people. 404 when there is none here, 503 when it is too old to act on.
+ * replicas.desired`), dashboards and people: the StreamScaler's status without the controller's memory. 404 when there is no such
+ * one, 503 when there is no decision that can be acted on.
  */
 export function decisionRoutes(board: DecisionBoard): Router {
   const router = Router();
@@ -11,15 +19,14 @@ export function decisionRoutes(board: DecisionBoard): Router {
     const { namespace, name } = request.params;
     const reading = board.read({ namespace, name });
     response.set('cache-control', 'no-store');
-    if ('missing' in reading) {
-      const status = reading.missing === 'stale' ? 503 : 404;
-      const title =
-        reading.missing === 'stale' ? 'The last decision is too old to act on' : 'There is no decision here';
-      response.status(status).type('application/problem+json').send(JSON.stringify({ title, status }));
+    const told = 'decision' in reading ? reading.decision : undefined;
+    if (told?.replicas) {
+      const { memory: _, decidedAt, ...status } = told.status;
+      response.json({ namespace, name, time: told.time, ...status });
       return;
     }
-    const { at, ...decision } = reading.decision;
-    response.json({ namespace, name, time: new Date(at).toISOString(), ...decision });
+    const [status, title] = TITLES['missing' in reading ? reading.missing : 'hidden'];
+    response.status(status).type('application/problem+json').send(JSON.stringify({ title, status }));
   });
   return router;
 }

@@ -44,6 +44,23 @@ const outcomes = async () =>
 const events = () => server.all(COLLECTION);
 
 describe('the event recorder', () => {
+  it('tries an Event again as late as it is told, in its order, and not when it is refused for good', async () => {
+    const at: number[] = [];
+    server.fault = () => {
+      at.push(performance.now());
+      return at.length === 1 ? { status: 429, reason: 'TooManyRequests', retryAfterSeconds: 1 } : undefined;
+    };
+    recorder.record(thing('x'), 'Normal', 'First', 'one');
+    recorder.record(thing('x'), 'Normal', 'Second', 'two');
+    await waitFor(() => events().length === 2);
+    expect(at).toHaveLength(3);
+    expect((at[1] ?? 0) - (at[0] ?? 0)).toBeGreaterThan(950);
+    expect(events().map((event) => event.reason)).toEqual(['First', 'Second']);
+    server.fault = () => ({ status: 403, reason: 'Forbidden' });
+    recorder.record(thing('x'), 'Normal', 'Third', 'three');
+    await waitFor(async () => (await outcomes()).failed === 1);
+  });
+
   it('writes an Event as kubectl describe wants it', async () => {
     recorder.record(thing('x'), 'Warning', 'Failed', 'It failed.');
     const [event] = await waitFor(() => events().length > 0 && events());

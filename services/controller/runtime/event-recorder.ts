@@ -12,6 +12,9 @@ const EVENTS: Resource = { group: '', version: 'v1', plural: 'events', namespace
 const KNOWN_EVENTS = 4_096;
 const BURST = 25;
 const REFILL_MS = 300_000;
+/** Tries of one Event, so long apart at least, in ms. */
+const TRIES = 10;
+const RETRY_MS = 1_000;
 const QUEUE = 1_000;
 const MAX_MESSAGE = 1_024;
 
@@ -83,13 +86,26 @@ export class EventRecorder {
   }
 
   async #drain(): Promise<void> {
-    const { metrics, log } = this.#options;
+    const { metrics } = this.#options;
     for (let next = this.#queue.shift(); next && !this.#stop.signal.aborted; next = this.#queue.shift()) {
+      metrics.events.inc({ outcome: await this.#deliver(next) });
+    }
+  }
+
+  /** Tries again while the API server is not well, as late as it asks for; the others wait behind it, in their order. */
+  async #deliver(event: Pending): Promise<'created' | 'counted' | 'failed'> {
+    const { clock, log } = this.#options;
+    const { signal } = this.#stop;
+    for (let tries = 1; ; tries++) {
       try {
-        metrics.events.inc({ outcome: await this.#send(next) });
+        return await this.#send(event);
       } catch (error) {
-        metrics.events.inc({ outcome: 'failed' });
-        log.warn({ err: error, reason: next.reason }, 'an Event could not be written');
+        const passing = isApiError(error, 'too-many-requests', 'unavailable', 'timeout', 'network');
+        if (!passing || tries === TRIES || signal.aborted) {
+          log.warn({ err: error, reason: event.reason }, 'an Event could not be written');
+          return 'failed';
+        }
+        await clock.sleep(Math.max(error.retryAfterMs ?? 0, RETRY_MS), signal);
       }
     }
   }
@@ -112,7 +128,10 @@ export class EventRecorder {
       }
     }
     const name = `${event.object.metadata.name.slice(0, 200)}.${id.slice(0, 12)}${event.at.toString(36)}`;
-    await client.create(EVENTS, namespace, this.#body(event, namespace, name), { signal });
+    await client.create(EVENTS, namespace, this.#body(event, namespace, name), { signal }).catch((error) => {
+      // Of an earlier try whose answer was lost.
+      if (!isApiError(error, 'already-exists')) throw error;
+    });
     this.#remember(id, { name, count: 1 });
     return 'created';
   }

@@ -1,6 +1,6 @@
 import { decide } from './decide.ts';
 import { emptyMemory, type Memory } from './memory.ts';
-import { HASH_KEYS, type Observation, type ShardObservation } from './observation.ts';
+import { HASH_KEYS, type Observation, type ShardObservation, type WriteThrottle } from './observation.ts';
 import type { ScalingSpec } from './spec.ts';
 
 export const START = Date.UTC(2026, 0, 1);
@@ -25,6 +25,7 @@ export interface Load {
   lag?: number | undefined;
   busy?: number;
   status?: string;
+  throttled?: WriteThrottle;
   change?: (shards: ShardObservation[]) => ShardObservation[];
 }
 
@@ -58,7 +59,7 @@ function observe(load: Load = {}): Observation {
       status,
       provisioned: true,
       shards: load.change ? load.change(shards) : shards,
-      throttledShare: undefined,
+      throttled: load.throttled,
     },
     problems: [],
   };

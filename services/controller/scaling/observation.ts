@@ -59,8 +59,16 @@ export interface StreamObservation {
    * stream, worked out from the movement of the lag alone. Left out: they are in records and bytes.
    */
   relative?: boolean;
-  /** Share of the records that were refused for lack of write throughput, 0-1; `undefined` when nobody says. */
-  throttledShare: number | undefined;
+  /** `undefined` when nobody says. */
+  throttled: WriteThrottle | undefined;
+}
+
+/** What producers were refused in a minute, for lack of write throughput. */
+export interface WriteThrottle {
+  /** When the minute began, in ms since the epoch. */
+  from: number;
+  /** Refused of what was sent, 0-1. What is tried again is counted each time. */
+  share: number;
 }
 
 /** Space of partition keys' hashes. */

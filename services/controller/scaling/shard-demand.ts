@@ -41,8 +41,7 @@ export function neededShards(
   const openArrivals = arrivals.filter((_, i) => stream.shards[i]?.open);
   const sum = (of: (arrival: Throughput) => number) =>
     openArrivals.reduce((total, arrival) => total + of(arrival), 0);
-  // What was refused comes back: demand is what was taken and what was not.
-  const demand = 1 / Math.max(0.1, 1 - (stream.throttledShare ?? 0));
+  const demand = demandOf(stream, memory);
   const fill = Math.max(
     sum(putsOf) / settings.shardRecordsPerSecond,
     sum(({ bytes }) => bytes) / settings.shardBytesPerSecond,
@@ -61,6 +60,15 @@ export function neededShards(
   const pods = podRate ? sum(({ records }) => records) / spec.objective.utilization / podRate : 1;
   const reads = pods <= current * (1 + POD_TOLERANCE) ? Math.min(Math.ceil(pods), current) : Math.ceil(pods);
   return Math.min(Math.max(writes, reads, 1, reshard.min), reshard.max);
+}
+
+/**
+ * What is sent over what is taken: what was refused comes back. Twice as much at most, since a record that is refused often counts
+ * as often, and one change can't do more anyway. What was refused before the last change says nothing of the shards of now.
+ */
+function demandOf({ throttled }: StreamObservation, { reshardedAt }: Memory): number {
+  if (!throttled || (reshardedAt !== undefined && throttled.from < reshardedAt)) return 1;
+  return 1 / Math.max(0.5, 1 - throttled.share);
 }
 
 /** Shards are full because what was refused before the last change comes in now. */

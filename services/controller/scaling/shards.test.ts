@@ -49,6 +49,24 @@ describe('shards', () => {
     expect(decideOn(load, { ...LEARNED, ledger: ups }).decision.shards.desired).toBe(16);
   });
 
+  it('counts what producers are refused as sent, twice as much at most, and not what was before the last change', () => {
+    const load = { shards: 8, arrival: 5_000, replicas: 8, busy: 0.625 };
+    const refused = (share: number) => ({ ...load, throttled: { from: START - 120_000, share } });
+    const { decision } = decideOn(refused(0.3), LEARNED);
+    expect(decision.shards).toMatchObject({
+      needed: 9,
+      desired: 10,
+      reason: 'WriteSaturated',
+      sentence:
+        'Goes from 8 to 10 shards: producers use only 63 % of what 8 shards take, but 30 % of what they sent was refused.',
+    });
+    expect(decideOn(refused(0.99), LEARNED).decision.shards.needed).toBe(13);
+    expect(decideOn(refused(0.01), LEARNED).decision.shards.step).toBeUndefined();
+    const since = (reshardedAt: number) => ({ ...LEARNED, openShards: 8, reshardedAt });
+    expect(decideOn(refused(0.3), since(START - 90_000)).decision.shards.step).toBeUndefined();
+    expect(decideOn(refused(0.3), since(START - 150_000)).decision.shards.desired).toBe(10);
+  });
+
   it('doubles when they are full, for nobody knows what is refused', () => {
     const { decision } = decideOn({ shards: 4, arrival: 3_950, replicas: 4, busy: 0.99 }, LEARNED);
     expect(decision.shards.desired).toBe(8);

@@ -81,7 +81,7 @@ export function decideShards(
 
   const needed = neededShards(context, memory, stream, open);
   const again = pendingUpdate(memory, current);
-  const grow = growWish(context, memory, open, needed, again?.to);
+  const grow = growWish(context, memory, stream, open, needed, again?.to);
   const saturated = fillOf(open) >= SATURATED;
   // New shards show nothing at first; that doesn't end what was before.
   const changing = stream.status !== 'ACTIVE' || at - (memory.reshardedAt ?? 0) < SETTLE_MS;
@@ -144,6 +144,7 @@ function tooEarly({ reason }: Wish, memory: Memory, at: number): string | undefi
 function growWish(
   context: Context,
   memory: Memory,
+  stream: StreamObservation,
   open: readonly OpenShard[],
   needed: number,
   decided: number | undefined,
@@ -158,13 +159,17 @@ function growWish(
     const repeated = decided !== undefined && decided > current && decided <= reshard.max;
     const desired = repeated ? decided : nextUp(current, ahead, reshard.max);
     const saturated = mean > settings.writeUtilization;
+    const refused =
+      !saturated && needed > neededShards(context, memory, { ...stream, throttled: undefined }, open);
     return {
       step: { kind: 'update-shard-count', target: desired },
       desired,
-      reason: saturated || !podRate ? 'WriteSaturated' : 'ShardTooBusyForPod',
-      why: saturated
-        ? `producers use ${percent(mean)} of what ${count(current, 'shard')} take`
-        : `${count(needed, 'shard')} are needed for pods that do ${number(podRate ?? 0)} records/s to share the load`,
+      reason: saturated || refused || !podRate ? 'WriteSaturated' : 'ShardTooBusyForPod',
+      why: refused
+        ? `producers use only ${percent(mean)} of what ${count(current, 'shard')} take, but ${percent(stream.throttled?.share ?? 0)} of what they sent was refused`
+        : saturated
+          ? `producers use ${percent(mean)} of what ${count(current, 'shard')} take`
+          : `${count(needed, 'shard')} are needed for pods that do ${number(podRate ?? 0)} records/s to share the load`,
     };
   }
   const hot = hotShard(open, HOT);

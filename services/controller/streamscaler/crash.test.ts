@@ -13,7 +13,6 @@ import { type KinesisDouble, startKinesisDouble } from '../../testkit/kinesis-do
 import { FakeApiServer, type StoredObject } from '../../testkit/kube/fake-api-server.ts';
 import { streamActive } from '../../testkit/provision.ts';
 import { TestStack } from '../../testkit/stack.ts';
-import { DecisionBoard } from '../keda/decision-board.ts';
 import { KubeClient } from '../runtime/api/client.ts';
 import { Transport } from '../runtime/api/transport.ts';
 import { Store } from '../runtime/cache/store.ts';
@@ -148,8 +147,8 @@ async function lookOnce(): Promise<void> {
     store,
     actor: new Actor(shared),
     conflicts: new Conflicts(client, clock),
-    board: new DecisionBoard(clock),
     streamEndpoints: [],
+    writeThrottles: false,
     tickMs: 1_000,
   });
   await reconciler.reconcile('a/s', new AbortController().signal).catch(() => {});

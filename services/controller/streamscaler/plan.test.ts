@@ -29,7 +29,7 @@ function observe(at: number, lagSeconds: number | undefined, more: Partial<Obser
     stream: {
       status: 'ACTIVE',
       provisioned: true,
-      throttledShare: undefined,
+      throttled: undefined,
       shards: [0n, 1n].map((i) => ({
         shardId: `shardId-${i}`,
         open: true,

@@ -28,7 +28,7 @@ interface PlannedEvent {
 /** The fields of the status that the plan fills. */
 type PlannedStatus = Pick<
   StreamScalerStatus,
-  'lag' | 'rates' | 'replicas' | 'shards' | 'reshardBudget' | 'lastDecision' | 'memory'
+  'decidedAt' | 'lag' | 'rates' | 'replicas' | 'shards' | 'reshardBudget' | 'lastDecision' | 'memory'
 >;
 
 /** What one reconciliation comes to. */
@@ -59,6 +59,7 @@ export function planFor(input: {
   return {
     decision,
     status: {
+      decidedAt: iso(decision.at),
       ...(observation.stream ? { lag: lagStatus(decision, observation) } : {}),
       rates: ratesStatus(decision, memory, observation.at, status?.rates?.learnedAt),
       ...(observation.target

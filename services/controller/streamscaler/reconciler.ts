@@ -5,7 +5,6 @@ import {
 } from '../../../cdk8s/crd/stream-scaler.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/log.ts';
-import type { DecisionBoard } from '../keda/decision-board.ts';
 import { isApiError } from '../runtime/api/errors.ts';
 import { type Store, splitKey } from '../runtime/cache/store.ts';
 import { type Condition, setCondition } from '../runtime/conditions.ts';
@@ -20,6 +19,7 @@ import type { ScalerMetrics } from './metrics.ts';
 import { type Plan, planFor } from './plan.ts';
 import { StreamReader } from './stream-reader.ts';
 import type { Target, TargetProblem, Targets } from './target.ts';
+import { WriteThrottles } from './write-throttles.ts';
 
 export interface ReconcilerDeps {
   store: Store<StreamScaler>;
@@ -30,12 +30,12 @@ export interface ReconcilerDeps {
   recorder: EventRecorder;
   aws: AwsPool;
   metrics: ScalerMetrics;
-  /** Decisions for those who ask over the network. */
-  board: DecisionBoard;
   clock: Clock;
   log: Logger;
   /** Origins that a stream's endpoint may have besides those of Kinesis at AWS; `*` for any. */
   streamEndpoints: readonly string[];
+  /** Whether CloudWatch is asked what producers are refused, where shards may be changed. */
+  writeThrottles: boolean;
   /** Time between two looks at a StreamScaler, in ms. */
   tickMs: number;
 }
@@ -80,7 +80,7 @@ export class StreamScalerReconciler {
   };
 
   async #one(key: string, scaler: StreamScaler, signal: AbortSignal): Promise<void> {
-    const { targets, actor, metrics, board, status, clock } = this.#deps;
+    const { targets, actor, metrics, status, clock } = this.#deps;
     const foreign = endpointProblem(scaler.spec.stream.endpoint, this.#deps.streamEndpoints);
     const [target, seen] = await Promise.all([
       targets.read(scaler, signal),
@@ -105,8 +105,6 @@ export class StreamScalerReconciler {
     signal.throwIfAborted();
     // Written before anything is done; with the version that was read, so that it is not done on an old view.
     const written = await status.write(scaler, wanted, signal);
-    const { name, namespace } = scaler.metadata;
-    board.publish({ name, namespace }, plan.decision);
     this.#tell(scaler, plan, wanted);
     metrics.show(scaler, wanted);
     const shards = seen.stream?.shards ?? [];
@@ -203,25 +201,34 @@ export class StreamScalerReconciler {
 
   /** The reader of a StreamScaler: it remembers what it saw of each shard. */
   #reader(key: string, { metadata, spec }: StreamScaler): StreamReader {
-    const of = JSON.stringify([metadata.uid, spec.stream, spec.consumer]);
+    const throttles = this.#deps.writeThrottles && spec.mode === 'Full' && spec.shards !== undefined;
+    const of = JSON.stringify([metadata.uid, spec.stream, spec.consumer, throttles]);
     const kept = this.#readers.get(key);
     if (kept?.of === of) return kept.reader;
-    const { kinesis, dynamodb } = this.#deps.aws.for(spec.stream);
+    const { aws, clock, log } = this.#deps;
+    const { kinesis, dynamodb, cloudwatch } = aws.for(spec.stream);
+    const [stream = ''] = (spec.stream.arn ?? spec.stream.name ?? '').split('/').slice(-1);
     const reader = new StreamReader({
       kinesis,
       dynamodb,
       stream: spec.stream.arn ?? spec.stream.name ?? '',
       leaseTable: spec.consumer.leaseTable,
-      clock: this.#deps.clock,
+      clock,
+      ...(throttles ? { writeThrottles: new WriteThrottles({ cloudwatch, stream, clock, log }) } : {}),
     });
     this.#readers.set(key, { reader, of });
+    if (kept) this.#endUnused();
     return reader;
   }
 
   #forget(key: string): void {
     const { namespace = '', name } = splitKey(key);
-    this.#readers.delete(key);
+    if (this.#readers.delete(key)) this.#endUnused();
     this.#deps.metrics.forget(namespace, name);
-    this.#deps.board.remove({ namespace, name });
+  }
+  /** The last StreamScaler of a region or an endpoint may be gone, and its clients with it. */
+  #endUnused(): void {
+    const { aws, store } = this.#deps;
+    aws.keepOnly(Array.from(store.values(), ({ spec }) => spec.stream));
   }
 }

@@ -10,6 +10,7 @@ import { LagHistory } from '../scaling/relative.ts';
 import { ShardHistory } from '../scaling/shard-history.ts';
 import { probeFrom, probeLag } from './probe.ts';
 import { problemOf } from './problems.ts';
+import type { WriteThrottles } from './write-throttles.ts';
 
 /** Kinesis gives a shard 5 reads a second to all its readers: a probe takes a twenty-fifth at most. */
 const MIN_PROBE_INTERVAL_MS = 5_000;
@@ -25,6 +26,8 @@ export interface StreamReaderDeps {
   stream: string;
   leaseTable: string;
   clock: Clock;
+  /** What producers are refused; left out: nobody is asked. */
+  writeThrottles?: WriteThrottles;
   /** After what time without a new report its shard is probed, in ms. Default 30,000: nine renewals of a lease. */
   reportTimeoutMs?: number;
 }
@@ -80,7 +83,7 @@ export class StreamReader {
         provisioned: summary?.StreamModeDetails?.StreamMode !== 'ON_DEMAND',
         shards: relative ? this.#byLag(observed, leases) : observed,
         relative,
-        throttledShare: undefined,
+        throttled: this.#deps.writeThrottles?.latest(),
       } satisfies StreamObservation,
       problems: problems.slice(0, MAX_PROBLEMS),
     };

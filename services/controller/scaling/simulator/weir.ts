@@ -62,7 +62,7 @@ function observe(view: View, history: ShardHistory, bytesPerRecord: number, star
   return {
     at,
     target,
-    stream: { status: stream.status, provisioned: true, shards, throttledShare: undefined },
+    stream: { status: stream.status, provisioned: true, shards, throttled: undefined },
     problems: [],
   };
 }
