@@ -51,8 +51,6 @@ export interface AuditEvent {
     name?: string;
   };
   responseStatus?: { code: number };
-  /** ISO 8601, with microseconds. */
-  requestReceivedTimestamp: string;
   requestURI: string;
 }
 

@@ -8,9 +8,6 @@ import { kedaClient } from './keda-client.ts';
 import { DEPLOYMENTS, NAMESPACE, Scenario } from './scenario.ts';
 
 const LEASES = { group: 'coordination.k8s.io', version: 'v1', plural: 'leases', namespaced: true };
-const FLOW = { group: 'flowcontrol.apiserver.k8s.io', version: 'v1', namespaced: false };
-const LEVELS = { ...FLOW, plural: 'prioritylevelconfigurations' };
-const SCHEMAS = { ...FLOW, plural: 'flowschemas' };
 const BUSY = { lagSeconds: 300, recordsPerSecond: 200, busyShare: 1 };
 const CALM = { lagSeconds: 0, recordsPerSecond: 1, busyShare: 0.01 };
 const LEASE = { namespace: NAMESPACE, name: 'weir-controller' };
@@ -131,7 +128,7 @@ describeWithCluster('controllers in a rough world', () => {
         // Nothing comes any more, and zero is allowed.
         await scenario.patchScaler('s', { spec: { replicas: { min: 0 } } });
         Object.assign(scenario.reports, { lagSeconds: 0, recordsPerSecond: 0, busyShare: 0 });
-        await waitFor(() => told.every((results) => results.at(-1) === false), 15_000);
+        await waitFor(() => told.every((results) => results.at(-1) === false), 30_000);
         expect(told).toEqual([
           [true, false],
           [true, false],
@@ -170,59 +167,6 @@ describeWithCluster('controllers in a rough world', () => {
     expect(await metric(controller, /reflector_errors_total\{[^}]*\} (\d+)/)).toBeGreaterThan(0);
     expect(await metric(controller, /reflector_lists_total\{[^}]*\} (\d+)/)).toBeGreaterThanOrEqual(lists);
   }, 90_000);
-
-  it('a controller that the API server has no room for comes as late as it is told, and loses nothing', async () => {
-    const { client, cluster } = scenario;
-    const controller = await start();
-    await works();
-    await waitFor(async () => (await scenario.events('s')).length > 0);
-    const before = await scenario.replicas('consumer');
-    // A level without seats: the API server answers 429 with Retry-After, by its own priority and fairness.
-    await client.create(LEVELS, undefined, {
-      metadata: { name: 'nobody' },
-      spec: {
-        type: 'Limited',
-        limited: {
-          nominalConcurrencyShares: 0,
-          lendablePercent: 0,
-          borrowingLimitPercent: 0,
-          limitResponse: { type: 'Reject' },
-        },
-      },
-    });
-    const groups = { apiGroups: ['weir.dev', 'apps', ''], resources: ['*'], verbs: ['*'], namespaces: ['*'] };
-    await client.create(SCHEMAS, undefined, {
-      metadata: { name: 'controller' },
-      spec: {
-        matchingPrecedence: 1,
-        priorityLevelConfiguration: { name: 'nobody' },
-        distinguisherMethod: { type: 'ByUser' },
-        rules: [{ subjects: [{ kind: 'User', user: { name: 'controller' } }], resourceRules: [groups] }],
-      },
-    });
-    const refused = () =>
-      cluster
-        .audit()
-        .filter(({ user, responseStatus }) => user.username === 'controller' && responseStatus?.code === 429);
-    await waitFor(() => refused().length > 0, 15_000);
-    Object.assign(scenario.reports, before === 1 ? BUSY : CALM);
-    await sleep(4_000);
-    expect(await scenario.replicas('consumer')).toBe(before);
-    // It asks for a second; a tick is half of one.
-    const times = refused().map(({ requestReceivedTimestamp }) => Date.parse(requestReceivedTimestamp));
-    const looks = times.filter((at, i) => i === 0 || at - (times[i - 1] ?? 0) > 100);
-    expect(looks.length).toBeGreaterThan(1);
-    for (const [i, at] of looks.entries()) {
-      if (i > 0) expect(at - (looks[i - 1] ?? 0)).toBeGreaterThanOrEqual(950);
-    }
-    expect(controller.lastLines().join('\n')).toMatch(/too-many-requests/);
-    const seen = (await scenario.events('s')).length;
-    await client.delete(SCHEMAS, { name: 'controller' });
-    await waitFor(async () => (await scenario.replicas('consumer')) !== before, 15_000);
-    await waitFor(async () => (await scenario.events('s')).length > seen);
-    expect(await leads(controller)).toBe(true);
-    await client.delete(LEVELS, { name: 'nobody' });
-  }, 60_000);
 
   it('a watch from a version that is too old gets 410, as the reflector takes it', async () => {
     const scalers = { group: 'weir.dev', version: 'v1alpha1', plural: 'streamscalers', namespaced: true };

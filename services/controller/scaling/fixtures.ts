@@ -30,7 +30,7 @@ export interface Load {
 }
 
 /** An evenly loaded stream. */
-function observe(load: Load = {}): Observation {
+export function observe(load: Load = {}): Observation {
   const { at = START, replicas = 1, shards: count = 4, arrival = 1_000, status = 'ACTIVE' } = load;
   const { processed = arrival, ready = replicas, busy = 0.5 } = load;
   const lagSeconds = 'lag' in load ? load.lag : 0;

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { busiestPod, podsFor, requiredRate, shardsPerPod } from './load.ts';
+import { observe } from './fixtures.ts';
+import { busiestPod, podsFor, requiredRate, shardsPerPod, truePodRate } from './load.ts';
+import type { ShardObservation } from './observation.ts';
 
 const OBJECTIVE = { maxLagSeconds: 60, catchUpSeconds: 300, utilization: 0.7 };
 
@@ -24,5 +26,18 @@ describe('load', () => {
         }
       }),
     );
+  });
+
+  it('sees how much a busy pod does, and nothing of one that idles', () => {
+    const shard = (owner: string, records: number, busyShare: number) => ({
+      ...(observe().stream?.shards[0] as ShardObservation),
+      owner,
+      processed: { records, bytes: 0 },
+      busyShare,
+    });
+    // Waits of two shards overlap: a pod is not busier than all the time.
+    expect(truePodRate([shard('a', 300, 0.9), shard('a', 300, 0.9)])).toBe(600);
+    expect(truePodRate([shard('a', 300, 0.5), shard('b', 5, 0.01)])).toBe(600);
+    expect(truePodRate([shard('b', 5, 0.01)])).toBeUndefined();
   });
 });

@@ -154,4 +154,44 @@ describe('replicas', () => {
     );
     expect(late.decision.replicas).toMatchObject({ desired: 4, reason: 'Stabilizing' });
   });
+
+  it('is not cut below what is there by a policy that was used up', () => {
+    const rose = { ...LEARNED, scaleEvents: [{ at: START - 30_000, from: 1, to: 8 }] };
+    const load = { lag: 600, arrival: 8_000, shards: 10, replicas: 8, busy: 1 };
+    const policies = [{ type: 'Pods' as const, value: 3, periodSeconds: 60 }];
+    expect(decideOn(load, rose, { behavior: { scaleUp: { policies } } }).decision.replicas.desired).toBe(8);
+  });
+
+  it('keeps one pod while records wait, although nothing comes any more', () => {
+    const zero = { replicas: { min: 0, max: 20 } };
+    const quiet = { ...LEARNED, replicaPeaks: [{ at: START - 10, value: 0 }] };
+    const { decision } = decideOn({ replicas: 2, arrival: 0, processed: 1, lag: 50, busy: 0 }, quiet, zero);
+    expect(decision.replicas).toMatchObject({ needed: 1, desired: 1 });
+  });
+
+  it('does not go below what was tried and was too little', () => {
+    const tried = {
+      ...LEARNED,
+      replicaPeaks: [{ at: START - 10, value: 1 }],
+      floor: { replicas: 3, until: START + 1 },
+    };
+    expect(decideOn({ arrival: 100, replicas: 4, busy: 0.1 }, tried).decision.replicas.desired).toBe(3);
+  });
+
+  it('has pods for the children of a lineage before they may be read', () => {
+    const children = (shards: ShardObservation[]) =>
+      shards.map((shard, i) =>
+        i === 0
+          ? { ...shard, open: false, arrival: { records: 10, bytes: 10 } }
+          : { ...shard, startable: false, arrival: { records: 900, bytes: 900 } },
+      );
+    const { decision } = decideOn({ shards: 5, replicas: 1, busy: 1, change: children }, LEARNED);
+    expect(decision.replicas.needed).toBe(4);
+  });
+
+  it('learns from no pod that got nothing done yet', () => {
+    const silent = decideOn({ arrival: 1_000, processed: 0, lag: 10, busy: 1 });
+    expect(silent.memory.podRate).toBeUndefined();
+    expect(decideOn({ arrival: 1_000, processed: 0, lag: 10, busy: 1 }, LEARNED).memory.podRate).toBe(600);
+  });
 });

@@ -36,6 +36,24 @@ describe('what arrives at a shard', () => {
     expect(arrivals([60, 600, 600])[2]).toMatchObject({ records: 100 });
   });
 
+  it('is nothing a few minutes after the last record, and not at the first report without one', () => {
+    const history = new ShardHistory(30_000);
+    const rates = [10_000, ...new Array<number>(24).fill(0)].map((recordsPerSecond, i) => {
+      const report = {
+        reportedAt: START + i * 15_000,
+        millisBehindLatest: 0,
+        recordsPerSecond,
+        putsPerSecond: undefined,
+        bytesPerSecond: recordsPerSecond * 10,
+        busyShare: 0,
+        lastArrivalAt: undefined,
+      };
+      return history.take('s', 'pod', report, report.reportedAt, i * 15_000)?.arrival?.records;
+    });
+    expect(rates[1]).toBe(5_000);
+    expect(rates.at(-1)).toBe(0);
+  });
+
   it('is not told less of by a consumer whose slices take longer than reports are apart', () => {
     // A slice a minute, in which half a minute of the stream is done with: 100 done a second are 200 that arrive.
     const lags = Array.from({ length: 40 }, (_, i) => 600 + i * 15 - Math.floor(i / 4) * 30);

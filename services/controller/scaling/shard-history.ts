@@ -24,6 +24,8 @@ const NOTHING: Seen['since'] = { done: { records: 0, puts: 0, bytes: 0 }, walked
 
 /** A rate that is so much higher than before is believed at once. */
 const JUMP = 1.25;
+/** Records a second that are none, when none came last: halving alone gets to zero only after hours, and pods would stay for it. */
+const NEXT_TO_NONE = 0.001;
 /** Weight of a new arrival rate: reports are of a few seconds, and records come in bursts. */
 const SMOOTHING = 0.5;
 
@@ -116,7 +118,8 @@ export class ShardHistory {
 /** A sample into what was known. */
 function settle(old: Throughput | undefined, sample: Throughput): Throughput {
   if (!old || sample.records > old.records * JUMP) return sample;
-  return plus(times(old, 1 - SMOOTHING), times(sample, SMOOTHING));
+  const mixed = plus(times(old, 1 - SMOOTHING), times(sample, SMOOTHING));
+  return sample.records === 0 && mixed.records < NEXT_TO_NONE ? sample : mixed;
 }
 
 function plus(a: Throughput, b: Throughput): Throughput {

@@ -222,4 +222,78 @@ describe('shards', () => {
     // What was before so long a time says nothing of now.
     expect(minutesToDown((minute) => minute < 50 || minute > 115)).toBeGreaterThan(174);
   });
+
+  const calls = (count: number) =>
+    Array.from({ length: count }, (_, i) => ({
+      at: START - i - 1,
+      operation: 'UpdateShardCount' as const,
+      from: 4,
+      to: 4,
+      outcome: 'Accepted' as const,
+    }));
+  const RICH = { ...LEARNED, podRate: 2_000, normalPodRate: 2_000 };
+  const enough = (value: number) => ({ ...LEARNED, shardPeaks: [{ at: START - 60_000, value }] });
+
+  it('leaves a small deviation alone, of what is written and of what pods can read', () => {
+    const written = decideOn({ shards: 4, arrival: 3_300, replicas: 4, busy: 0.4 }, RICH).decision.shards;
+    expect(written).toMatchObject({ needed: 4, reason: 'OnTarget' });
+    // 1,470 / 0.7 are 2.1 pods' worth.
+    const read = decideOn({ shards: 2, arrival: 1_470, replicas: 2, busy: 0.735 }, LEARNED).decision.shards;
+    expect(read).toMatchObject({ needed: 2, step: undefined });
+  });
+
+  it('grows beside a lineage that drains only for producers', () => {
+    const draining = (shards: ShardObservation[]) =>
+      shards.map((shard, i) => (i === 0 ? { ...shard, open: false } : shard));
+    const full = { shards: 5, arrival: 4_400, replicas: 5, busy: 0.9, change: draining };
+    expect(decideOn({ ...full, busy: 0.5 }, RICH).decision.shards).toMatchObject({
+      desired: 5,
+      reason: 'WriteSaturated',
+    });
+    const slow = { ...LEARNED, podRate: 200, normalPodRate: 200 };
+    const busy = decideOn({ ...full, arrival: 1_200, busy: 1 }, slow).decision.shards;
+    expect(busy).toMatchObject({ step: undefined, reason: 'LineageDraining' });
+  });
+
+  it('splits a hot shard at once, even after another change', () => {
+    const hot = (shards: ShardObservation[]) =>
+      shards.map((s, i) => ({ ...s, arrival: { records: i === 2 ? 930 : 10, bytes: 1_000 } }));
+    const fresh = { ...LEARNED, openShards: 4, reshardedAt: START - 20_000 };
+    expect(decideOn({ replicas: 4, change: hot }, fresh).decision.shards.step?.kind).toBe('split-shard');
+  });
+
+  it('remembers since when shards are full, although new ones show nothing at first', () => {
+    const since = { ...LEARNED, saturatedSince: START - 100_000, openShards: 4 };
+    const load = { arrival: 100, busy: 0.1 };
+    const fresh = decideOn(load, { ...since, reshardedAt: START - 30_000 });
+    expect(fresh.memory.saturatedSince).toBe(START - 100_000);
+    expect(decideOn({ ...load, status: 'UPDATING' }, since).memory.saturatedSince).toBe(START - 100_000);
+    expect(decideOn(load, since).memory.saturatedSince).toBeUndefined();
+  });
+
+  it('does not merge for little, nor into a shard that is half full, nor beyond what a pod can read', () => {
+    const sixth = decideOn({ shards: 6, arrival: 100, busy: 0.1 }, enough(5)).decision.shards;
+    expect(sixth).toMatchObject({ step: undefined, reason: 'Stabilizing' });
+    const fifth = decideOn({ shards: 5, arrival: 100, busy: 0.1 }, enough(4)).decision.shards;
+    expect(fifth.step?.kind).toBe('merge-shards');
+    const spent = { ledger: calls(6) };
+    const half = decideOn({ arrival: 1_000, replicas: 4, busy: 0.25 }, { ...enough(2), ...spent });
+    expect(half.decision.shards).toMatchObject({ step: undefined, reason: 'Stabilizing' });
+    const less = decideOn({ arrival: 700, replicas: 4, busy: 0.175 }, { ...enough(2), ...spent });
+    expect(less.decision.shards.step?.kind).toBe('merge-shards');
+    const slow = { podRate: 400, normalPodRate: 1_000 };
+    const unread = decideOn({ arrival: 700, replicas: 4, busy: 0 }, { ...enough(2), ...spent, ...slow });
+    expect(unread.decision.shards.step).toBeUndefined();
+  });
+
+  it('says that the calls are spent where a split by itself can do no more', () => {
+    const narrow = (shards: ShardObservation[]) =>
+      shards.map((s, i) => (i === 0 ? { ...s, hashKeyRange: { starting: '0', ending: '99' } } : s));
+    const full = (shards: ShardObservation[]) =>
+      narrow(shards).map((s, i) => ({ ...s, arrival: { records: i === 0 ? 990 : 850, bytes: 1_000 } }));
+    const spent = { ...LEARNED, ledger: calls(10) };
+    const { decision } = decideOn({ replicas: 4, busy: 0.9, change: full }, spent);
+    expect(decision.shards).toMatchObject({ step: undefined, reason: 'BudgetSpent' });
+    expect(decision.shards.sentence).toContain('10 of 10 UpdateShardCount calls of 24 h are used');
+  });
 });

@@ -121,14 +121,13 @@ export function decideShards(
     return { verdict: verdictOf(chosen, current, needed), memory: entered };
   };
   const repeats = wish.step.kind === 'update-shard-count' && wish.step.target === again?.to;
-  const reserve = grows ? 0 : reshard.reservedCalls;
-  const free = wish.step.kind !== 'update-shard-count' || repeats;
-  if (!free && callsLeft(memory, settings.reshardCalls, reserve, at) === 0) {
-    const fallback = grows ? budgetlessSplit(open) : undefined;
+  // Fewer are wished for by a call only when there is one besides the reserve.
+  const free = wish.step.kind !== 'update-shard-count' || repeats || !grows;
+  if (!free && callsLeft(memory, settings.reshardCalls, 0, at) === 0) {
+    const fallback = budgetlessSplit(open);
     if (fallback) return carryOut(fallback);
     const spent = `${usedCalls(memory, at)} of ${settings.reshardCalls} UpdateShardCount calls of 24 h are used`;
-    const kept = grows ? '' : ` and ${reshard.reservedCalls} are kept for scaling up`;
-    return stay('BudgetSpent', `${wish.why}, but ${spent}${kept}`, needed, remembered);
+    return stay('BudgetSpent', `${wish.why}, but ${spent}`, needed, remembered);
   }
   return carryOut(wish);
 }
