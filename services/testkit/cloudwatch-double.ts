@@ -15,7 +15,7 @@ interface GetMetricData {
 }
 
 /** An answer instead of data: an error by its name, or none at all. */
-export type CloudWatchFault = { status: number; type: string } | 'hang';
+type CloudWatchFault = { status: number; type: string } | 'hang';
 
 /** GetMetricData of CloudWatch over its JSON 1.0 protocol. */
 export interface CloudWatchDouble {
