@@ -18,6 +18,8 @@ import { type Position, type RawBatch, type ShardSource, toApi } from './shard-s
 const RENEW_AFTER_MS = 280_000;
 /** Kinesis sends an event every 5 s, an empty one if need be: after two that didn't come the connection is dead. */
 const STALL_MS = 12_000;
+/** Times that long at most, when nothing came before: below the minute after which a shard's loop counts as stuck. */
+const MAX_PATIENCE = 4;
 
 export interface FanOutDeps {
   /** Speaks HTTP/2: `createSubscribingClient`. */
@@ -38,14 +40,20 @@ export interface FanOutDeps {
 export class FanOutSource implements ShardSource {
   readonly #deps: FanOutDeps;
   readonly #shardId: string;
+  /**
+   * How long nothing may come. It doubles when nothing did: an event of 2 MiB over a slow line, or to a busy machine, may take
+   * longer than Kinesis is silent, and would be begun again and again for ever.
+   */
+  #patienceMs: number;
 
   constructor(deps: FanOutDeps, shardId: string) {
     this.#deps = deps;
     this.#shardId = shardId;
+    this.#patienceMs = deps.stallMs ?? STALL_MS;
   }
 
   async *read(position: Position, signal: AbortSignal, progress: () => void): AsyncGenerator<RawBatch> {
-    const { clock, renewAfterMs = RENEW_AFTER_MS } = this.#deps;
+    const { clock, renewAfterMs = RENEW_AFTER_MS, stallMs = STALL_MS } = this.#deps;
     // Its own: nothing but an abort ends the SDK's HTTP/2 session when the events are not read to their end.
     const connection = new AbortController();
     const abort = () => connection.abort();
@@ -54,10 +62,12 @@ export class FanOutSource implements ShardSource {
       const events = await this.#subscribe(position, connection);
       const renewAt = clock.monotonic() + renewAfterMs;
       while (clock.monotonic() < renewAt) {
+        const askedAt = clock.monotonic();
         const { done, value } = await this.#inTime(events.next(), connection);
         progress();
         // The end of the subscription's time; a broken connection looks the same to the SDK.
         if (done) return;
+        if (clock.monotonic() - askedAt < stallMs / 2) this.#patienceMs = stallMs;
         const event = value.SubscribeToShardEvent;
         if (event) yield toBatch(event);
         if (event?.ChildShards?.length) return;
@@ -104,13 +114,14 @@ export class FanOutSource implements ShardSource {
   /** @throws SubscriptionStalledError when nothing came in time; StoppedError when the connection was ended. */
   async #inTime<T>(coming: Promise<T>, connection: AbortController): Promise<T> {
     const { clock, stallMs = STALL_MS } = this.#deps;
+    const patienceMs = this.#patienceMs;
     const over = new AbortController();
     const end = () => over.abort();
     connection.signal.addEventListener('abort', end, { once: true });
-    const late = clock.sleep(stallMs, over.signal).then(() => {
-      throw connection.signal.aborted
-        ? new StoppedError()
-        : new SubscriptionStalledError(this.#shardId, stallMs);
+    const late = clock.sleep(patienceMs, over.signal).then(() => {
+      if (over.signal.aborted) throw new StoppedError();
+      this.#patienceMs = Math.min(patienceMs * 2, stallMs * MAX_PATIENCE);
+      throw new SubscriptionStalledError(this.#shardId, patienceMs);
     });
     try {
       return await Promise.race([coming, late]);

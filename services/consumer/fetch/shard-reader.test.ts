@@ -348,6 +348,16 @@ describe('a reader by fan-out', () => {
     expect(texts(await read(second, 1))).toEqual(['2']);
   });
 
+  it('waits longer for what takes longer than Kinesis is silent, so that it comes at last', async () => {
+    await onItsDouble('fanout');
+    await put('1');
+    double.faults.rule(({ operation }) =>
+      operation === 'SubscribeToShard' ? { kind: 'latency', ms: 20_000 } : undefined,
+    );
+    expect(texts(await read(readerFrom(HORIZON, { stallMs: 8_000 }), 1))).toEqual(['1']);
+    expect(double.calls.get('SubscribeToShard')).toBeGreaterThan(2);
+  });
+
   it('waits out a subscription that is younger than five seconds', async () => {
     await onItsDouble('fanout');
     const first = readerFrom(HORIZON);
