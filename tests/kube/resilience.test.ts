@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
 import type { KubeObject } from '../../services/controller/runtime/api/client.ts';
 import type { ServiceProcess } from '../../services/testkit/service-process.ts';
 import { waitFor } from '../../services/testkit/wait-for.ts';
 import { describeWithCluster } from './cluster.ts';
 import { kedaClient } from './keda-client.ts';
+import { type OverloadProxy, startOverloadProxy } from './overload-proxy.ts';
 import { DEPLOYMENTS, NAMESPACE, Scenario } from './scenario.ts';
 
 const LEASES = { group: 'coordination.k8s.io', version: 'v1', plural: 'leases', namespaced: true };
@@ -34,8 +35,8 @@ describeWithCluster('controllers in a rough world', () => {
     await Promise.all(running.splice(0).map((controller) => controller.stop()));
   });
 
-  const start = async () => {
-    const controller = await scenario.startController();
+  const start = async (env: Record<string, string> = {}) => {
+    const controller = await scenario.startController(env);
     running.push(controller);
     return controller;
   };
@@ -167,6 +168,69 @@ describeWithCluster('controllers in a rough world', () => {
     expect(await metric(controller, /reflector_errors_total\{[^}]*\} (\d+)/)).toBeGreaterThan(0);
     expect(await metric(controller, /reflector_lists_total\{[^}]*\} (\d+)/)).toBeGreaterThanOrEqual(lists);
   }, 90_000);
+
+  describe('a controller that the API server has no room for', () => {
+    let proxy: OverloadProxy;
+    beforeEach(async () => {
+      proxy = await startOverloadProxy(scenario.cluster, 1);
+      const { cluster } = scenario;
+      await start({ KUBECONFIG: cluster.kubeConfigFile(cluster.user('controller'), proxy.url) });
+      await works();
+    });
+    afterEach(async () => {
+      await Promise.all(running.splice(0).map((controller) => controller.stop()));
+      await proxy.stop();
+    });
+
+    /** Makes the load ask for the other number of replicas. @returns the number of now. */
+    const turn = async () => {
+      const before = await scenario.replicas('consumer');
+      Object.assign(scenario.reports, before === 1 ? BUSY : CALM);
+      return before;
+    };
+    const eventCount = async () =>
+      (await scenario.events('s')).reduce((sum, { count = 1 }) => sum + count, 0);
+
+    it('comes as late as it is told, and does then what it could not', async () => {
+      // Its lease it renews in time: that one has a level of its own in a real cluster, too.
+      proxy.full = (path) => !path.includes('/leases/');
+      const before = await turn();
+      await sleep(4_000);
+      proxy.full = undefined;
+      const tries = Map.groupBy(proxy.refused, ({ method, path }) => `${method} ${path}`);
+      expect(tries.size).toBeGreaterThan(0);
+      for (const [call, times] of tries) {
+        // Told to come again in a second, at a tick of half of one.
+        for (const [i, { at }] of times.entries())
+          if (i > 0) expect(at - (times[i - 1]?.at ?? 0), call).toBeGreaterThan(950);
+      }
+      expect(proxy.refused.length).toBeGreaterThan(1);
+      expect(await scenario.replicas('consumer')).toBe(before);
+      const told = await eventCount();
+      await waitFor(async () => (await scenario.replicas('consumer')) !== before, 15_000);
+      await waitFor(async () => (await eventCount()) > told);
+    }, 60_000);
+
+    it('does nothing that it could not write down', async () => {
+      proxy.full = (path) => path.includes('/status');
+      const before = await turn();
+      await waitFor(() => proxy.refused.length > 1);
+      expect(await scenario.replicas('consumer')).toBe(before);
+      proxy.full = undefined;
+      await waitFor(async () => (await scenario.replicas('consumer')) !== before, 15_000);
+    }, 60_000);
+
+    it('tells its Events later, each once', async () => {
+      await waitFor(async () => (await eventCount()) > 0);
+      const told = await eventCount();
+      proxy.full = (path) => path.includes('/events');
+      await works();
+      await waitFor(() => proxy.refused.length > 1);
+      expect(await eventCount()).toBe(told);
+      proxy.full = undefined;
+      await waitFor(async () => (await eventCount()) > told);
+    }, 60_000);
+  });
 
   it('a watch from a version that is too old gets 410, as the reflector takes it', async () => {
     const scalers = { group: 'weir.dev', version: 'v1alpha1', plural: 'streamscalers', namespaced: true };
