@@ -54,7 +54,7 @@ export function controller(scope: Construct, env: Environment): void {
     drainSeconds: 0,
     shutdownTimeoutMs: config.values.SHUTDOWN_TIMEOUT_MS,
     cpuMillis: 100,
-    // A hundred StreamScalers take half of it, a thousand fit: `npm run bench -- controller` runs with what stands here.
+    // A thousand StreamScalers take half of it; the heap can't outgrow it. `npm run bench -- controller` runs with what stands here.
     memoryMiB: 384,
     nodeOptions: '--max-semi-space-size=8 --max-old-space-size=256',
     priority: PRIORITY.pipeline,
