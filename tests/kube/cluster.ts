@@ -131,7 +131,7 @@ export class Cluster {
 
   /** Writes a kubeconfig file into the cluster's own folder, which goes with it. @returns its path. */
   kubeConfigFile(user = this.admin, server = this.url): string {
-    const file = join(this.#folder, `kubeconfig-${user.name}`);
+    const file = join(this.#folder, `kubeconfig-${user.name}-${new URL(server).port}`);
     writeFileSync(file, this.kubeConfigText(user, server), { mode: 0o600 });
     return file;
   }
