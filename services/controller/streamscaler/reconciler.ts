@@ -172,8 +172,8 @@ export class StreamScalerReconciler {
         plan.decision.at,
       );
     }
-    // A lag that is not known is not there; an old one would pass for one that is.
-    const { lag: _, ...known } = scaler.status ?? {};
+    // What is not known is not there; what was would pass for what is, with KEDA too.
+    const { lag: _lag, replicas: _replicas, ...known } = scaler.status ?? {};
     return { ...known, ...plan.status, observedGeneration: generation, conditions };
   }
 
