@@ -139,7 +139,7 @@ export class Scenario {
     name: string,
     type: string,
     matches: { status?: string; reason?: string },
-    timeoutMs = 15_000,
+    timeoutMs = 30_000,
   ) {
     return await waitFor(async () => {
       const { status } = await this.scaler(name);
