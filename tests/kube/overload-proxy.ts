@@ -4,7 +4,7 @@ import { close, listen } from '../../services/shared/server.ts';
 import type { Cluster } from './cluster.ts';
 
 /** One call that found no room: when it came, in monotonic ms. */
-export interface Refusal {
+interface Refusal {
   at: number;
   method: string;
   path: string;
