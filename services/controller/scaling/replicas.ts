@@ -46,13 +46,14 @@ export function decideReplicas(context: Context, memory: Memory, current: number
     current <= max;
   const floor = Math.min(memory.floor?.replicas ?? 0, max);
   const wanted = Math.max(floor, tolerated || nearly ? current : needed);
+  const tickMs = context.settings.tickSeconds * 1000;
   const upMs = (up.stabilizationWindowSeconds ?? 0) * 1000;
   const downMs = (down.stabilizationWindowSeconds ?? DEFAULT_DOWN_WINDOW_SECONDS) * 1000;
   // What is not known may be as high as now; only a need for more is one that was seen.
   const replicaPeaks =
     blind && wanted <= current
       ? memory.replicaPeaks
-      : pushSeen(memory.replicaPeaks, at, wanted, current, downMs);
+      : pushSeen(memory.replicaPeaks, { at, value: wanted, current }, { spanMs: downMs, tickMs });
   const replicaLows = pushMin(memory.replicaLows, at, wanted, upMs);
   const peak = Math.max(wanted, replicaPeaks[0]?.value ?? current);
   const low = replicaLows[0]?.value ?? wanted;

@@ -220,7 +220,7 @@ describe('shards', () => {
     expect(minutesToDown(always, dark)).toBe(98);
     expect(minutesToDown((minute) => !dark(minute))).toBe(98);
     // What was before so long a time says nothing of now.
-    expect(minutesToDown((minute) => minute < 50 || minute > 115)).toBeGreaterThan(174);
+    expect(minutesToDown((minute) => minute < 50 || minute > 122)).toBeGreaterThan(174);
   });
 
   const calls = (count: number) =>

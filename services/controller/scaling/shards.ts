@@ -90,7 +90,11 @@ export function decideShards(
   const shardPeaks =
     blind && asked <= current
       ? memory.shardPeaks
-      : pushSeen(memory.shardPeaks, at, asked, current, reshard.windowSeconds * 1000);
+      : pushSeen(
+          memory.shardPeaks,
+          { at, value: asked, current },
+          { spanMs: reshard.windowSeconds * 1000, tickMs: settings.tickSeconds * 1000 },
+        );
   const remembered: Memory = {
     ...memory,
     shardPeaks,

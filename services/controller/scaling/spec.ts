@@ -52,6 +52,8 @@ export interface ScalingSpec {
 
 /** What no user sets: properties of Kinesis and of the controller. */
 export interface ScalingSettings {
+  /** From one look to the next, in seconds. */
+  tickSeconds: number;
   /** Records a second that a shard takes. */
   shardRecordsPerSecond: number;
   /** Bytes a second that a shard takes. */
@@ -69,6 +71,7 @@ export interface ScalingSettings {
 }
 
 export const DEFAULT_SETTINGS: Readonly<ScalingSettings> = {
+  tickSeconds: 15,
   shardRecordsPerSecond: 1_000,
   shardBytesPerSecond: 1_048_576,
   writeUtilization: 0.8,

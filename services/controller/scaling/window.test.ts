@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { MAX_ENTRIES } from './memory.ts';
-import { pushMax, pushMin, pushSeen } from './window.ts';
+import { type Entry, pushMax, pushMin, pushSeen } from './window.ts';
 
 const SPAN = 100_000;
 
@@ -28,13 +28,24 @@ describe('a sliding maximum', () => {
 });
 
 describe('a maximum over what was seen', () => {
+  const push = (entries: Entry[], at: number, value: number, spanMs = SPAN, tickMs = 5_000) =>
+    pushSeen(entries, { at, value, current: 4 }, { spanMs, tickMs });
+
+  it('has room for a window that is shorter than a tick', () => {
+    expect(push([{ at: 0, value: 4 }], 15_000, 1, 10_000, 15_000)).toEqual([{ at: 15_000, value: 1 }]);
+    expect(push([{ at: 0, value: 4 }], 120_000, 1, 60_000, 120_000)).toEqual([{ at: 120_000, value: 1 }]);
+    expect(push([], 0, 1, 0, 15_000)).toEqual([{ at: 0, value: 1 }]);
+  });
+
   it('begins with what there is', () => {
-    expect(pushSeen([], 5, 2, 4, SPAN)).toEqual([
+    expect(push([], 5, 2)).toEqual([
       { at: 5, value: 4 },
       { at: 5, value: 2 },
     ]);
-    expect(pushSeen([], 5, 6, 4, SPAN)).toEqual([{ at: 5, value: 6 }]);
-    expect(pushSeen([{ at: 5, value: 1 }], 5 + SPAN, 2, 4, SPAN)[0]).toEqual({ at: 5 + SPAN, value: 4 });
+    expect(push([], 5, 6)).toEqual([{ at: 5, value: 6 }]);
+    const late = 5 + 1.2 * SPAN;
+    expect(push([{ at: 5, value: 1 }], late, 2)[0]).toEqual({ at: late, value: 4 });
+    expect(push([{ at: 5, value: 1 }], late - 1, 1)).toEqual([{ at: late - 1, value: 1 }]);
   });
 
   it('does not count time that nobody saw, and survives a clock that is set back', () => {
@@ -42,13 +53,13 @@ describe('a maximum over what was seen', () => {
       { at: 10_000, value: 9 },
       { at: 50_000, value: 3 },
     ];
-    expect(pushSeen(entries, 70_000, 1, 4, SPAN).slice(0, 2)).toEqual(entries);
+    expect(push(entries, 70_000, 1).slice(0, 2)).toEqual(entries);
     // 90 s without a look, of which 20 count.
-    expect(pushSeen(entries, 140_000, 1, 4, SPAN).slice(0, 2)).toEqual([
+    expect(push(entries, 140_000, 1).slice(0, 2)).toEqual([
       { at: 80_000, value: 9 },
       { at: 120_000, value: 3 },
     ]);
-    expect(pushSeen(entries, 40_000, 1, 4, SPAN).slice(0, 2)).toEqual([
+    expect(push(entries, 40_000, 1).slice(0, 2)).toEqual([
       { at: 0, value: 9 },
       { at: 40_000, value: 3 },
     ]);

@@ -21,8 +21,9 @@ export function pushMax(entries: readonly Entry[], at: number, value: number, sp
   return kept;
 }
 
-/** What was seen at a look holds for this share of a window at most: when looks are further apart, the time between is unseen. */
+/** What was seen at a look holds for this share of a window, or so many ticks if that is longer: what comes after is unseen. */
 const HOLDS = 0.2;
+const HOLDS_TICKS = 4;
 
 /**
  * The maximum over a window of seen time, for going down. A blind look is not entered: it says nothing of what is needed, so it
@@ -34,16 +35,15 @@ const HOLDS = 0.2;
  */
 export function pushSeen(
   entries: readonly Entry[],
-  at: number,
-  value: number,
-  current: number,
-  spanMs: number,
+  { at, value, current }: { at: number; value: number; current: number },
+  { spanMs, tickMs }: { spanMs: number; tickMs: number },
 ): Entry[] {
   const last = entries.at(-1);
   const gap = last ? at - last.at : Number.POSITIVE_INFINITY;
-  if (gap >= spanMs) return pushMax([{ at, value: current }], at, value, spanMs);
+  const unseen = gap - Math.max(spanMs * HOLDS, tickMs * HOLDS_TICKS);
+  if (unseen > 0 && unseen >= spanMs) return pushMax([{ at, value: current }], at, value, spanMs);
   // A clock that was set back, or another controller's: entries keep their distances.
-  const shift = gap < 0 ? gap : Math.max(0, gap - spanMs * HOLDS);
+  const shift = gap < 0 ? gap : Math.max(0, unseen);
   const moved = entries.map((entry) => ({ ...entry, at: Math.round(entry.at + shift) }));
   return pushMax(moved, at, value, spanMs);
 }

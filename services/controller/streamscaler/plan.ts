@@ -5,7 +5,7 @@ import { usedCalls } from '../scaling/ledger.ts';
 import { type Memory, parseMemory } from '../scaling/memory.ts';
 import type { Observation } from '../scaling/observation.ts';
 import type { ReshardStep } from '../scaling/reshard.ts';
-import type { ScalingSpec } from '../scaling/spec.ts';
+import type { ScalingSettings, ScalingSpec } from '../scaling/spec.ts';
 
 /** One thing to do to the world. */
 type Action = { kind: 'scale'; from: number; to: number } | ReshardStep;
@@ -52,10 +52,17 @@ export function planFor(input: {
   spec: ScalingSpec;
   paused: boolean;
   status: StreamScalerStatus | undefined;
+  settings?: Readonly<ScalingSettings>;
 }): Plan {
-  const { observation, spec, paused, status } = input;
+  const { observation, spec, paused, status, settings } = input;
   const before = memoryOf(status, observation.at);
-  const { decision, memory } = decide({ observation, spec, paused, memory: before });
+  const { decision, memory } = decide({
+    observation,
+    spec,
+    paused,
+    memory: before,
+    ...(settings ? { settings } : {}),
+  });
   return {
     decision,
     status: {

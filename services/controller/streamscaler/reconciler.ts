@@ -11,6 +11,7 @@ import { type Condition, setCondition } from '../runtime/conditions.ts';
 import { type Reconcile, untilNextTurn } from '../runtime/controller.ts';
 import type { EventRecorder } from '../runtime/event-recorder.ts';
 import type { StatusWriter } from '../runtime/status.ts';
+import { DEFAULT_SETTINGS } from '../scaling/spec.ts';
 import { ABLE_TO_SCALE, type Actor, TOLD_BY_ACT } from './actor.ts';
 import type { AwsPool } from './aws-pool.ts';
 import { type Conflicts, olderOnStream } from './conflicts.ts';
@@ -99,6 +100,7 @@ export class StreamScalerReconciler {
       spec: hindrances.reshard ? { ...scaler.spec, mode: 'ReplicasOnly' } : scaler.spec,
       paused: scaler.metadata.annotations?.[PAUSED_ANNOTATION] === 'true',
       status: scaler.status,
+      settings: { ...DEFAULT_SETTINGS, tickSeconds: this.#deps.tickMs / 1_000 },
     });
     const actions = plan.actions.filter(({ kind }) => kind !== 'scale' || hindrances.scale === undefined);
     const wanted = this.#status(scaler, plan, { ...hindrances, stream: foreign }, actions);
