@@ -1,4 +1,4 @@
-import type { PodService } from '../cdk8s/environments/names.ts';
+import { asksCloudWatch, type PodService } from '../cdk8s/environments/names.ts';
 import type { Environment } from '../cdk8s/environments/schema.ts';
 import { consoleCalls } from '../services/console/aws-calls.ts';
 import { podCalls } from '../services/consumer/aws-calls.ts';
@@ -11,12 +11,13 @@ export function podServices(env: Environment): [PodService, AwsCalls][] {
   const { pods } = env.consumers;
   const services: [PodService, AwsCalls][] = [['producer', producerCalls]];
   if (pods) {
-    const full = {
+    const controller = {
       ...observeCalls,
-      ...throttleCalls,
-      stream: [...observeCalls.stream, ...reshardCalls.stream],
+      stream:
+        pods.scaling === 'Full' ? [...observeCalls.stream, ...reshardCalls.stream] : observeCalls.stream,
+      ...(asksCloudWatch(env) ? throttleCalls : {}),
     };
-    services.push(['consumer', podCalls], ['controller', pods.scaling === 'Full' ? full : observeCalls]);
+    services.push(['consumer', podCalls], ['controller', controller]);
   }
   // Without pods there are no leases, and the console says so.
   const { leases, ...withoutLeases } = consoleCalls;

@@ -18,6 +18,7 @@ import {
   toDns,
 } from '../constructs/network.ts';
 import { createRole, createServiceAccount } from '../constructs/service-account.ts';
+import { asksCloudWatch } from '../environments/names.ts';
 import type { Environment } from '../environments/schema.ts';
 import { imageReference } from '../images.ts';
 
@@ -37,8 +38,7 @@ export function controller(scope: Construct, env: Environment): void {
       KEDA_PORT: String(KEDA_PORT),
       WATCH_NAMESPACE: namespace,
       POD_NAMESPACE: namespace,
-      // Whoever may change shards has the right to ask.
-      WRITE_THROTTLES: env.consumers.pods?.scaling === 'Full' ? 'cloudwatch' : 'off',
+      WRITE_THROTTLES: asksCloudWatch(env) ? 'cloudwatch' : 'off',
     },
   });
   createRole(scope, env, APP, [...scalerRules([{ group: 'apps', plural: 'deployments' }]), ...leaderRules()]);

@@ -79,6 +79,14 @@ export function parameterPrefix(env: Environment): string {
   return `/weir/${env.name}`;
 }
 
+/**
+ * Whether the controller asks CloudWatch what producers are refused: where it may change shards, and has a way there. A cluster with
+ * VPC endpoints only has none; it would cost $7 a month in each zone.
+ */
+export function asksCloudWatch(env: Environment): boolean {
+  return env.consumers.pods?.scaling === 'Full' && !env.network?.endpoints;
+}
+
 /** Namespace and names of the metrics that Lambda and, by choice, pods send to CloudWatch. */
 export const CUSTOM_METRICS = {
   namespace: 'KinesisECRML',
