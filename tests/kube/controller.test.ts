@@ -6,6 +6,7 @@ import type { KubeObject } from '../../services/controller/runtime/api/client.ts
 import { DELETION_COST } from '../../services/controller/streamscaler/deletion-cost.ts';
 import { leaderRules, scalerRules } from '../../services/controller/streamscaler/rbac.ts';
 import { close, listen } from '../../services/shared/server.ts';
+import { type CloudWatchDouble, startCloudWatchDouble } from '../../services/testkit/cloudwatch-double.ts';
 import type { ServiceProcess } from '../../services/testkit/service-process.ts';
 import { waitFor } from '../../services/testkit/wait-for.ts';
 import { describeWithCluster } from './cluster.ts';
@@ -21,13 +22,24 @@ const HPAS = { group: 'autoscaling', version: 'v2', plural: 'horizontalpodautosc
 describeWithCluster('the controller', () => {
   let scenario: Scenario;
   let controller: ServiceProcess;
+  let cloudwatch: CloudWatchDouble;
 
   beforeAll(async () => {
     scenario = await Scenario.start(inject('dynamodbEndpoint'), { shards: 4 });
     await scenario.createWorkload(DEPLOYMENTS, 'Deployment', 'consumer');
-    controller = await scenario.startController();
+    cloudwatch = await startCloudWatchDouble();
+    controller = await start();
   }, 90_000);
-  afterAll(() => scenario?.stop());
+  afterAll(async () => {
+    await scenario?.stop();
+    await cloudwatch?.stop();
+  });
+
+  const start = () =>
+    scenario.startController({
+      WRITE_THROTTLES: 'cloudwatch',
+      AWS_ENDPOINT_URL_CLOUDWATCH: cloudwatch.endpoint,
+    });
 
   const metrics = async () =>
     await (await fetch(`http://127.0.0.1:${controller.ports.adminPort}/metrics`)).text();
@@ -175,7 +187,7 @@ describeWithCluster('the controller', () => {
       // The list of a namespace is kept for half a minute: a controller that starts sees it at once.
       await controller.stop();
       await scenario.createScaler('hpa', { mode: 'ReplicasOnly', scaleTargetRef: { name: 'autoscaled' } });
-      controller = await scenario.startController();
+      controller = await start();
       const { message } = await scenario.condition('hpa', 'AbleToScale', { reason: 'Conflict' });
       expect(message).toContain('HorizontalPodAutoscaler by-cpu');
       expect(await scenario.replicas('autoscaled')).toBe(1);
@@ -238,6 +250,30 @@ describeWithCluster('the controller', () => {
     expect(message).toContain('StreamScaler default/full');
     expect((await scenario.scaler('second')).status?.reshardBudget).toEqual({ used: 0, calls: [] });
   });
+
+  it('makes shards for what producers are refused, which only CloudWatch knows', async () => {
+    for (const name of ['full', 'second'])
+      await scenario.client.delete(SCALERS, { namespace: NAMESPACE, name });
+    Object.assign(scenario.reports, { recordsPerSecond: 600, busyShare: 0.6 });
+    const { stream } = scenario.stack.resources;
+    for (let minutes = 1; minutes <= 5; minutes++) {
+      const from = Math.floor(Date.now() / 60_000) * 60_000 - minutes * 60_000;
+      cloudwatch.put(stream, 'IncomingRecords', from, 60_000);
+      cloudwatch.put(stream, 'WriteProvisionedThroughputExceeded', from, 40_000);
+    }
+    const before = await scenario.openShards();
+    await scenario.createScaler('refused', {
+      mode: 'Full',
+      scaleTargetRef: { kind: 'StatefulSet', name: 'ordered' },
+      replicas: { min: 1, max: 8 },
+      shards: { min: 1, max: 12 },
+    });
+    await waitFor(async () => (await scenario.openShards()) > before, 30_000);
+    const { message } = await waitFor(async () =>
+      (await scenario.events('refused')).find((e) => e.reason === 'Resharded'),
+    );
+    expect(message).toContain('40 % of what they sent was refused');
+  }, 60_000);
 
   it('tells how it is, and ends in its order', async () => {
     const base = `http://127.0.0.1:${controller.ports.adminPort}`;
