@@ -31,7 +31,7 @@ const SINGLE: Setup = {
   order: 'relaxed',
   events: 80_000,
 };
-const BATCH: Setup = { ...SINGLE, batch: 500, connections: 8, events: 500_000 };
+const BATCH: Setup = { ...SINGLE, batch: 500, connections: 8, events: 2_000_000 };
 /** One busy source at a Kinesis that takes its time: what strict order costs. */
 const ONE_SOURCE: Setup = { ...SINGLE, latencyMs: 10, sources: 1, events: 20_000 };
 const SETUPS: Setup[] = [
@@ -90,6 +90,9 @@ async function run(setup: Setup): Promise<BenchCase> {
       SOURCE_ORDER: setup.order,
       AGGREGATION: setup.aggregation,
     },
+    nodeArgs: process.env.PROF
+      ? ['--cpu-prof', '--cpu-prof-dir', process.env.PROF, '--cpu-prof-interval', '250']
+      : [],
   });
   try {
     pin(producer.pid, 0);

@@ -13,6 +13,7 @@ import { Batcher } from './batching/batcher.ts';
 import { producerEnv } from './config.ts';
 import { buildApp } from './http/app.ts';
 import { BodyBudget } from './http/body-reader.ts';
+import { messagesOf } from './http/messages.ts';
 import { IdempotencyWindow } from './ingest/idempotency-window.ts';
 import { Ingest } from './ingest/ingest.ts';
 import { createProducerMetrics, observeProducer } from './metrics.ts';
@@ -113,6 +114,7 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
   });
   const server = createServer(
     {
+      ...messagesOf(app),
       requestTimeout: config.REQUEST_TIMEOUT_MS,
       headersTimeout: Math.min(HEADERS_TIMEOUT_MS, config.REQUEST_TIMEOUT_MS),
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,

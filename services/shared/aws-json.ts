@@ -63,14 +63,14 @@ export class AwsJson {
    * One call.
    *
    * @param operation `BatchWriteItem`, `PutRecords` …
-   * @param body its JSON.
+   * @param body its JSON; as bytes, it is sent as it is.
    * @returns the answer's JSON text.
    * @throws AwsJsonError when the service refuses; an `Error` with a `code` or the name `TimeoutError` when the
    *   connection fails; an `AbortError` when `signal` aborts.
    */
-  async call(operation: string, body: string, signal?: AbortSignal): Promise<string> {
+  async call(operation: string, body: string | Buffer, signal?: AbortSignal): Promise<string> {
     signal?.throwIfAborted();
-    const bytes = Buffer.from(body);
+    const bytes = typeof body === 'string' ? Buffer.from(body) : body;
     const { url, headers } = await this.#inTime(this.#signed(operation, bytes));
     const { status, text, date } = await this.#exchange(url, headers, bytes, signal);
     if (status === 200) return text;

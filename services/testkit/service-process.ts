@@ -18,6 +18,8 @@ export interface ServiceOptions {
   entry: string;
   /** As a pod's: nothing else is in its environment. Unless given, `HOST` is 127.0.0.1, the ports are free ones, and the credentials are the emulators'. */
   env: Readonly<Record<string, string>>;
+  /** Of node itself, before the script: a profile, a heap limit. */
+  nodeArgs?: readonly string[];
   onLine?: (line: string) => void;
 }
 
@@ -25,7 +27,7 @@ export interface ServiceOptions {
 export async function spawnService(options: ServiceOptions): Promise<ServiceProcess> {
   const { process: started, ready } = await launch({
     name: options.name,
-    args: [options.entry],
+    args: [...(options.nodeArgs ?? []), options.entry],
     env: {
       HOST: '127.0.0.1',
       PORT: '0',

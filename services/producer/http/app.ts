@@ -1,7 +1,6 @@
 import { hash } from 'node:crypto';
 import cors, { type CorsOptions } from 'cors';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
-import helmet, { type HelmetOptions } from 'helmet';
 import { newRequestId } from '../../shared/ids.ts';
 import type { Tracing } from '../../shared/tracing.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
@@ -13,6 +12,7 @@ import { DOCS_STYLE, docsPage } from './docs-page.ts';
 import { type AuthMode, openApiDocument } from './openapi.ts';
 import { HttpProblem, PROBLEMS, problemDocument } from './problems.ts';
 import { traced } from './request-context.ts';
+import { setSecurityHeaders } from './security-headers.ts';
 import { closeWhenDraining, send } from './send.ts';
 import { type SendBatchDeps, sendBatch } from './send-batch.ts';
 
@@ -33,22 +33,6 @@ export interface AppDeps extends SendBatchDeps {
 const VERSION = '1.0.0';
 const DOCS_POLICY = `default-src 'none'; style-src 'sha256-${hash('sha256', DOCS_STYLE, 'base64')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
 
-/** For answers that are JSON: nothing in them is to be shown, framed or guessed at. What only pages need is on `/docs`. */
-const API_HEADERS: HelmetOptions = {
-  contentSecurityPolicy: {
-    useDefaults: false,
-    directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
-  },
-  crossOriginEmbedderPolicy: false,
-  crossOriginOpenerPolicy: false,
-  originAgentCluster: false,
-  referrerPolicy: false,
-  xDnsPrefetchControl: false,
-  xDownloadOptions: false,
-  xFrameOptions: false,
-  xPermittedCrossDomainPolicies: false,
-  xXssProtection: false,
-};
 const PREFLIGHT_SECONDS = 600;
 
 function corsOptions(origins: readonly string[]): CorsOptions {
@@ -69,7 +53,11 @@ export function buildApp(deps: AppDeps): Express {
   app.enable('strict routing');
   app.enable('case sensitive routing');
   app.set('trust proxy', deps.trustProxy);
-  app.use(helmet(API_HEADERS));
+  app.use((request, response, next) => {
+    // The answers to POST are written by `answerJson` and `answerProblem`, with these headers.
+    if (request.method !== 'POST') setSecurityHeaders(response);
+    next();
+  });
   if (deps.corsOrigins.length > 0) app.use(['/send', '/send/batch'], cors(corsOptions(deps.corsOrigins)));
   if (deps.tracing) app.post(['/send', '/send/batch'], traced(deps.tracing));
   if (deps.authenticator) {
@@ -123,6 +111,7 @@ function answerProblem(deps: AppDeps): ErrorRequestHandler {
     if (problem.code === 'internal') log.error({ err: problem.cause, requestId }, 'a request failed');
     // Nobody is there to be told. Not express's last resort, which writes a stack to stderr for each client that leaves.
     if (response.headersSent || request.socket.destroyed) return void request.socket.destroy();
+    setSecurityHeaders(response);
     const { retryAfterSeconds, challenge } = problem;
     if (challenge !== undefined) response.setHeader('www-authenticate', challenge);
     if (retryAfterSeconds !== undefined) response.setHeader('retry-after', String(retryAfterSeconds));

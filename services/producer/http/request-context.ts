@@ -1,23 +1,30 @@
 import { isIP } from 'node:net';
 import type { Request, RequestHandler, Response } from 'express';
 import { type Span, type Tracing, traceparentOf } from '../../shared/tracing.ts';
+import { Enricher } from '../ingest/enricher.ts';
 import type { RequestContext } from '../ingest/ingest.ts';
 import { identityOf } from './authentication.ts';
 import { HttpProblem } from './problems.ts';
 
 /** 1 to 255 visible ASCII characters, as a quoted string (draft-ietf-httpapi-idempotency-key-header) or bare. */
 const IDEMPOTENCY_KEY = /^(?:"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,255})"|([\x21\x23-\x7e]{1,255}))$/;
-/** What the events of a request have in common. */
-export function requestContext(request: Request, response: Response): RequestContext {
+
+/**
+ * What the events of a request have in common.
+ *
+ * @param acceptedAt ms since the epoch.
+ */
+export function requestContext(request: Request, response: Response, acceptedAt: number): RequestContext {
   const ip = sourceIp(request);
   const identity = identityOf(response);
   const span = response.locals.span as Span | undefined;
+  // A trace of ours goes on from our span; else the client's goes through unchanged.
+  const traceparent = span?.traceparent ?? traceparentOf(request.headers.traceparent);
+  const ingestion_timestamp = new Date(acceptedAt).toISOString();
   return {
-    sourceIp: ip,
     client: identity?.client ?? ip,
     maySend: identity?.maySend ?? everything,
-    // A trace of ours goes on from our span; else the client's goes through unchanged.
-    traceparent: span?.traceparent ?? traceparentOf(request.headers.traceparent),
+    enricher: new Enricher({ ingestion_timestamp, source_ip: ip, ...(traceparent && { traceparent }) }),
   };
 }
 

@@ -12,7 +12,7 @@ import { type BodyKind, bodyKind } from './media-type.ts';
 import { OneAtATime } from './one-at-a-time.ts';
 import { HttpProblem } from './problems.ts';
 import { idempotencyKeyOf, requestContext } from './request-context.ts';
-import { closeWhenDraining, type SendDeps } from './send.ts';
+import { answerJson, closeWhenDraining, type SendDeps } from './send.ts';
 import { Turns } from './turns.ts';
 
 /** What an event's outcome takes until it is answered, about. */
@@ -40,7 +40,7 @@ export function sendBatch(deps: SendBatchDeps): RequestHandler {
     const kind = bodyKind(request.headers['content-type'], ['json', 'ndjson', 'cloudevents-batch'], HINT);
     const refused = deps.refusal(0);
     if (refused) throw refused;
-    const batch = new Batch(request, requestContext(request, response), turns, deps);
+    const batch = new Batch(request, requestContext(request, response, deps.clock.now()), turns, deps);
     // Also when the client takes its time to read the answer, or leaves without it.
     response.once('close', () => batch.release());
     if (kind === 'ndjson') await batch.takeLines(request);
@@ -56,9 +56,7 @@ export function sendBatch(deps: SendBatchDeps): RequestHandler {
     if (retryAfterSeconds > 0) response.setHeader('retry-after', String(retryAfterSeconds));
     if (!request.complete) response.setHeader('connection', 'close');
     closeWhenDraining(response, deps);
-    response.statusCode = status;
-    response.setHeader('content-type', 'application/json; charset=utf-8');
-    response.end(body);
+    answerJson(response, status, body);
   };
 }
 
@@ -69,7 +67,6 @@ class Batch {
   readonly #deps: SendBatchDeps;
   readonly #context: RequestContext;
   readonly #key: string | undefined;
-  readonly #ingestedAt: string;
   readonly #turns: Turns;
   /** Of the budget, for the answer. */
   #held = 0;
@@ -80,7 +77,6 @@ class Batch {
     this.#deps = deps;
     this.#context = context;
     this.#key = idempotencyKeyOf(request);
-    this.#ingestedAt = new Date(deps.clock.now()).toISOString();
     this.outcomes = new BatchOutcomes(isCompact(request), deps.metrics);
   }
 
@@ -178,7 +174,7 @@ class Batch {
     const index = this.outcomes.expect(raw.clientId);
     // Each event its own key, the same one when the batch is sent again.
     if (this.#key !== undefined) raw.idempotencyKey ??= `${this.#key}/${index}`;
-    this.#deps.ingest.accept(raw, this.#context, this.#ingestedAt, this.outcomes, index);
+    this.#deps.ingest.accept(raw, this.#context, this.outcomes, index);
   }
 }
 

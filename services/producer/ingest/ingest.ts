@@ -1,13 +1,13 @@
 import type { Clock } from '../../shared/clock.ts';
 import { InvalidEventError, type WeirError } from '../../shared/errors.ts';
-import { type Enrichment, enrichEvent, type IncomingEvent, parseEvent } from '../../shared/event.ts';
+import { type IncomingEvent, parseEvent } from '../../shared/event.ts';
 import { newRequestId, requestIdFromKey } from '../../shared/ids.ts';
-import { encodeRecord } from '../../shared/record.ts';
 import type { Quota } from '../admission/quota.ts';
 import type { Answerable } from '../batching/batcher.ts';
 import { NotStoredError, RecordTooLargeError } from '../errors.ts';
 import { HttpProblem } from '../http/problems.ts';
 import type { StoredPosition } from '../sink/sink.ts';
+import type { Enricher } from './enricher.ts';
 import type { IdempotencyWindow } from './idempotency-window.ts';
 import type { OutcomeOwner, StoredEvent } from './outcome.ts';
 import type { RawEvent } from './raw-event.ts';
@@ -17,13 +17,11 @@ const ENRICHMENT_BYTES = 1_024;
 
 /** What is the same for all events of a request. */
 export interface RequestContext {
-  sourceIp: string;
   /** Who counts against the quota: the authenticated client, or its address. */
   client: string;
   /** May the client send events of this source? */
   maySend: (source: string) => boolean;
-  /** W3C trace context of the request, if it has one. */
-  traceparent: string | undefined;
+  enricher: Enricher;
 }
 
 export interface IngestDeps {
@@ -47,29 +45,16 @@ export class Ingest {
 
   /**
    * @param index `owner` is told this with the outcome.
-   * @param ingestedAt ISO 8601; the time of the request's acceptance.
    */
-  accept(
-    raw: RawEvent,
-    context: RequestContext,
-    ingestedAt: string,
-    owner: OutcomeOwner,
-    index: number,
-  ): void {
+  accept(raw: RawEvent, context: RequestContext, owner: OutcomeOwner, index: number): void {
     try {
-      this.#accept(raw, context, ingestedAt, owner, index);
+      this.#accept(raw, context, owner, index);
     } catch (error) {
       owner.settled(index, toProblem(error));
     }
   }
 
-  #accept(
-    raw: RawEvent,
-    context: RequestContext,
-    ingestedAt: string,
-    owner: OutcomeOwner,
-    index: number,
-  ): void {
+  #accept(raw: RawEvent, context: RequestContext, owner: OutcomeOwner, index: number): void {
     const event = parseEvent(raw.value);
     const { source } = event;
     if (!context.maySend(source)) {
@@ -77,7 +62,7 @@ export class Ingest {
     }
     const { idempotencyKey } = raw;
     if (idempotencyKey === undefined) {
-      this.#store(event, newRequestId(), context, ingestedAt, owner, index);
+      this.#store(event, newRequestId(), context, owner, index);
       return;
     }
     const { window } = this.#deps;
@@ -97,7 +82,7 @@ export class Ingest {
       },
     };
     try {
-      this.#store(event, requestId, context, ingestedAt, keyed, index);
+      this.#store(event, requestId, context, keyed, index);
     } catch (error) {
       keyed.settled(index, toProblem(error));
     }
@@ -107,15 +92,12 @@ export class Ingest {
   #store(
     event: IncomingEvent,
     requestId: string,
-    { sourceIp, client, traceparent }: RequestContext,
-    ingestedAt: string,
+    { client, enricher }: RequestContext,
     owner: OutcomeOwner,
     index: number,
   ): void {
     this.#takeQuota(client, event.source);
-    const added: Enrichment = { ingestion_timestamp: ingestedAt, source_ip: sourceIp, request_id: requestId };
-    if (traceparent !== undefined) added.traceparent = traceparent;
-    const data = encodeRecord(enrichEvent(event, added));
+    const data = enricher.encode(event, requestId);
     const { maxEventBytes } = this.#deps;
     if (data.byteLength > maxEventBytes + ENRICHMENT_BYTES) {
       throw new HttpProblem('body-too-large', `an event may have ${maxEventBytes} bytes`);

@@ -31,7 +31,9 @@ export class KinesisSink implements Sink {
 
   async put(records: readonly SinkRecord[]): Promise<PutOutcome[]> {
     const kinesis = this.#kinesis;
-    const body = `{"StreamName":${JSON.stringify(this.#stream)},"Records":[${records.map(recordJson).join()}]}`;
+    const json = `{"StreamName":${JSON.stringify(this.#stream)},"Records":[${records.map(recordJson).join()}]}`;
+    // A byte a character: four times as fast as UTF-8, which has to look at each.
+    const body = Buffer.from(json, 'latin1');
     const entries = entriesOf(await this.#attempt(kinesis.call('PutRecords', body)));
     if (entries.length !== records.length) {
       throw new SinkError('unavailable', `Kinesis answered ${entries.length} of ${records.length} records`);
@@ -69,7 +71,17 @@ function recordJson({ partitionKey, explicitHashKey, data }: SinkRecord): string
   const { buffer, byteOffset, byteLength } = data;
   const base64 = Buffer.from(buffer, byteOffset, byteLength).toString('base64');
   const hashKey = explicitHashKey === undefined ? '' : `,"ExplicitHashKey":"${explicitHashKey}"`;
-  return `{"Data":"${base64}","PartitionKey":${JSON.stringify(partitionKey)}${hashKey}}`;
+  return `{"Data":"${base64}","PartitionKey":${asciiJson(partitionKey)}${hashKey}}`;
+}
+
+const NOT_ASCII = /[^\0-\x7f]/g;
+
+/** JSON of a text, what is not ASCII as an escape. */
+function asciiJson(text: string): string {
+  return JSON.stringify(text).replace(
+    NOT_ASCII,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 /** @throws SinkError `unavailable` for an answer that can't be read: the records may be stored. */
