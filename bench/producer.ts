@@ -91,7 +91,7 @@ async function run(setup: Setup): Promise<BenchCase> {
       AGGREGATION: setup.aggregation,
     },
     nodeArgs: process.env.PROF
-      ? ['--cpu-prof', '--cpu-prof-dir', process.env.PROF, '--cpu-prof-interval', '250']
+      ? ['--cpu-prof', '--cpu-prof-dir', process.env.PROF]
       : [],
   });
   try {

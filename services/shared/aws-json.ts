@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
@@ -95,7 +95,7 @@ export class AwsJson {
           'content-type': `application/x-amz-json-${this.#service.version}`,
           'x-amz-target': `${this.#service.target}.${operation}`,
           // Given here, the signer does not hash the body a second time in its own, slower way.
-          'x-amz-content-sha256': createHash('sha256').update(bytes).digest('hex'),
+          'x-amz-content-sha256': hash('sha256', bytes, 'hex'),
         },
       },
       { signingDate: new Date(Date.now() + this.#skewMs) },

@@ -9,6 +9,12 @@ export const MAX_JSON_DEPTH = 20;
 /** Keys that an event may have, those of nested objects included: each costs every later stage far more than its bytes. */
 export const MAX_JSON_KEYS = 2_000;
 
+interface Nested {
+  value: object;
+  depth: number;
+  pointer: string;
+}
+
 /**
  * Refuses JSON that parses but that a later stage could not keep or would be hurt by: deep nesting, thousands of
  * keys, `__proto__` keys, empty keys (DynamoDB has none), and strings with half a surrogate pair (UTF-8 has none, so the text
@@ -18,11 +24,9 @@ export const MAX_JSON_KEYS = 2_000;
  */
 export function assertStorableJson(root: unknown): void {
   if (typeof root !== 'object' || root === null) return;
-  const pending: { value: object; depth: number; pointer: string }[] = [
-    { value: root, depth: 1, pointer: '' },
-  ];
+  let pending: Nested[] | undefined;
   let count = 0;
-  for (let next = pending.pop(); next; next = pending.pop()) {
+  for (let next: Nested | undefined = { value: root, depth: 1, pointer: '' }; next; next = pending?.pop()) {
     const { value, depth, pointer } = next;
     if (depth > MAX_JSON_DEPTH)
       throw refuse('event-too-deep', pointer, `nested deeper than ${MAX_JSON_DEPTH} levels`);
@@ -37,6 +41,8 @@ export function assertStorableJson(root: unknown): void {
         if (!child.isWellFormed())
           throw refuse('event-unsafe', join(pointer, key), 'holds half a surrogate pair');
       } else if (typeof child === 'object' && child !== null) {
+        // Most events are flat, and one array an event is what this costs them.
+        pending ??= [];
         pending.push({ value: child, depth: depth + 1, pointer: join(pointer, key) });
       }
     }

@@ -9,6 +9,8 @@ export interface ShardBacklog {
   readonly stored: DrainRate;
   /** How its last records failed; undefined when the last call had all of them stored. */
   failing: SinkFailure | undefined;
+  /** What waits was not too old when it was looked at, and is not looked at again before this time. Monotonic, in ms. */
+  youngUntil: number;
   /** Calls in a row in which nothing of this shard was stored. */
   failedCalls: number;
 }
@@ -38,6 +40,7 @@ export class Backlog {
         stored: new DrainRate(this.#now()),
         failing: undefined,
         failedCalls: 0,
+        youngUntil: Number.NEGATIVE_INFINITY,
       };
       this.#shards.set(id, shard);
     }

@@ -15,6 +15,10 @@ import { Packer } from './packer.ts';
 import { type Aggregation, type BatchLimits, decide, MAX_RECORD_BYTES, type SourceOrder } from './policy.ts';
 import { Caller, type CallResult } from './put-call.ts';
 
+const NOTHING: readonly never[] = [];
+
+/** How often the age of what waits for a shard is looked at: there may be a hundred events in each ms. */
+const AGE_LOOK_MS = 5;
 /** No call succeeded for this long while at least one failed: the sink is down. */
 const SINK_DOWN_AFTER_MS = 1_000;
 
@@ -181,9 +185,12 @@ export class Batcher {
   }
 
   #shardRefusal(shardId: string | undefined, shard: ShardBacklog, now: number): NotStoredError | undefined {
+    if (now < shard.youngUntil) return undefined;
     const oldestAgeMs = now - (this.#lanes.oldestOfShard(shardId) ?? now);
-    // Looked at for each event, so the rate, which costs an exponential, only when it is needed.
-    if (oldestAgeMs <= this.#deps.limits.bufferMaxAgeMs) return undefined;
+    if (oldestAgeMs <= this.#deps.limits.bufferMaxAgeMs) {
+      shard.youngUntil = now + AGE_LOOK_MS;
+      return undefined;
+    }
     const drainBytesPerSecond = shard.stored.perSecond(now);
     const throttled = shard.failing === 'throttled';
     return shardRefusal(
@@ -245,14 +252,15 @@ export class Batcher {
   async #send(): Promise<void> {
     const { limits, clock } = this.#deps;
     const packer = new Packer<Pending>(limits.aggregation, limits.sourceOrder);
-    const { keys, expired } = this.#lanes.take(packer, clock.monotonic());
+    const { lanes, expired } = this.#lanes.take(packer, clock.monotonic());
     for (const event of expired) this.#fail(event);
     const records = packer.records();
     this.#inFlightCalls++;
     const result = records.length > 0 ? await this.#caller.put(records) : undefined;
     this.#inFlightCalls--;
     const again = result ? this.#settle(result) : new Map<string, Pending[]>();
-    for (const key of keys) this.#lanes.release(key, again.get(key) ?? [], this.#map?.shardOf(key));
+    const shardOf = (key: string) => this.#map?.shardOf(key);
+    for (const lane of lanes) this.#lanes.release(lane, again.get(lane.key) ?? NOTHING, shardOf);
     if (result) this.#report(result);
     this.#queuePump();
   }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Lanes, type Queued } from './lanes.ts';
+import { type Lane, Lanes, type Queued } from './lanes.ts';
 import { Packer } from './packer.ts';
 import { MAX_CALL_BYTES, MAX_CALL_RECORDS, MAX_SHARD_BYTES, type SourceOrder } from './policy.ts';
 
@@ -14,10 +14,15 @@ const item = (partitionKey: string, acceptedAt: number, bytes = 10, deadline = F
   data: new Uint8Array(),
 });
 
+/** Lanes that are in a call, by key. */
+const inCall = new Map<string, Lane<Queued>>();
+
 /** Takes one call: when its events were accepted, in order, and what it left out. */
 function take(lanes: Lanes<Queued>, order: SourceOrder = 'relaxed', now = 0) {
   const packer = new Packer<Queued>('off', order);
-  const { keys, expired } = lanes.take(packer, now);
+  const { lanes: taken, expired } = lanes.take(packer, now);
+  for (const lane of taken) inCall.set(lane.key, lane);
+  const keys = taken.map((lane) => lane.key);
   const events = packer.records().flatMap((record) => record.members);
   return { keys, expired, events, times: events.map((event) => event.acceptedAt) };
 }
@@ -31,7 +36,7 @@ describe('lanes', () => {
     lanes.push(item('b', 3), 's');
     expect(take(lanes).times).toEqual([3]);
     expect(take(lanes).times).toEqual([]);
-    lanes.release('a', [], 's');
+    lanes.release(inCall.get('a')!, [], () => 's');
     expect(take(lanes).times).toEqual([2]);
   });
 
@@ -42,7 +47,7 @@ describe('lanes', () => {
     lanes.push(item('a', 2), 's');
     lanes.push(item('b', 3), 's');
     expect(lanes.oldestSendableAt).toBe(3);
-    lanes.release('a', failed, 's');
+    lanes.release(inCall.get('a')!, failed, () => 's');
     expect(lanes.oldestSendableAt).toBe(1);
     expect(take(lanes).times).toEqual([1, 2, 3]);
   });
@@ -56,7 +61,7 @@ describe('lanes', () => {
     ] as const)
       lanes.push(item(key, at), 's');
     expect(take(lanes, 'strict').times).toEqual([1, 3]);
-    lanes.release('a', [], 's');
+    lanes.release(inCall.get('a')!, [], () => 's');
     expect(take(lanes, 'strict').times).toEqual([2]);
   });
 
@@ -99,7 +104,7 @@ describe('lanes', () => {
     const lanes = new Lanes<Queued>();
     lanes.push(item('a', 1), 's0');
     const failed = take(lanes).events;
-    lanes.release('a', failed, 's0');
+    lanes.release(inCall.get('a')!, failed, () => 's0');
     for (const [key, at] of [
       ['b', 2],
       ['c', 3],
@@ -168,7 +173,7 @@ describe('lanes', () => {
           } else if (inCalls.size > 0) {
             const [key, ofKey] = [...inCalls][next.settle % inCalls.size]!;
             const again = ofKey.filter((_, i) => next.failed[i]);
-            lanes.release(key, again, shardOf(key));
+            lanes.release(inCall.get(key)!, again, shardOf);
             inCalls.delete(key);
             waiting.set(key, [...again, ...waiting.get(key)!]);
           }

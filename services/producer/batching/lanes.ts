@@ -10,13 +10,13 @@ export interface Queued extends Packable {
 
 /** What `take` took. */
 export interface Taken<T> {
-  /** Keys that are busy until `release`. */
-  keys: string[];
+  /** Lanes that are busy until `release`. */
+  lanes: Lane<T>[];
   /** Events whose deadline was over: they are in no call. */
   expired: T[];
 }
 
-interface Lane<T> {
+export interface Lane<T> {
   readonly key: string;
   queue: T[];
   /** Of the events in `queue`. */
@@ -37,6 +37,8 @@ interface ShardQueue<T> {
   /** Backing off: nothing is taken. */
   held: boolean;
 }
+
+type ShardOf = (key: string) => string | undefined;
 
 /**
  * The queue of events that wait to be sent, in a lane for each partition key, lanes grouped by shard. A key is in one
@@ -95,22 +97,25 @@ export class Lanes<T extends Queued> {
 
   /** @param shardId where the key goes; it counts for a key that has nothing waiting. */
   push(event: T, shardId: string | undefined): void {
-    let lane = this.#lanes.get(event.partitionKey);
+    const { partitionKey: key, bytes } = event;
+    const lane = this.#lanes.get(key);
     if (!lane) {
       const shard = this.#shard(shardId);
-      lane = { key: event.partitionKey, queue: [], bytes: 0, busy: false, shard };
-      this.#lanes.set(event.partitionKey, lane);
+      const first = { key, queue: [event], bytes, busy: false, shard };
+      this.#lanes.set(key, first);
+      shard.fresh.add(first);
+      this.#count(shard, 1, bytes);
+      return;
     }
     lane.queue.push(event);
-    lane.bytes += event.bytes;
+    lane.bytes += bytes;
     if (lane.busy) return;
-    if (!lane.shard.retrying.has(lane)) lane.shard.fresh.add(lane);
-    this.#count(lane.shard, 1, event.bytes);
+    this.#count(lane.shard, 1, bytes);
   }
 
   /** Moves the events of one call into `packer`. */
   take(packer: Packer<T>, now: number): Taken<T> {
-    const taken: Taken<T> = { keys: [], expired: [] };
+    const taken: Taken<T> = { lanes: [], expired: [] };
     for (const shard of [...this.#shards.values()]) {
       if (shard.held || shard.records === 0) continue;
       packer.startShard(shard.id);
@@ -123,22 +128,20 @@ export class Lanes<T extends Queued> {
   }
 
   /**
-   * A key's events of a call are dealt with.
+   * A lane's events of a call are dealt with.
    *
    * @param again those to be sent again, in the order they were taken.
-   * @param shardId where the key goes by now.
+   * @param shardOf where a key goes by now.
    */
-  release(key: string, again: readonly T[], shardId: string | undefined): void {
-    const lane = this.#lanes.get(key);
-    if (!lane) return;
+  release(lane: Lane<T>, again: readonly T[], shardOf: ShardOf): void {
     lane.busy = false;
     if (again.length > 0) lane.queue = [...again, ...lane.queue];
     for (const event of again) lane.bytes += event.bytes;
     if (lane.queue.length === 0) {
-      this.#lanes.delete(key);
+      this.#lanes.delete(lane.key);
       return;
     }
-    this.#offer(lane, shardId, again.length > 0);
+    this.#offer(lane, shardOf(lane.key), again.length > 0);
   }
 
   /** Takes nothing of this shard until `unhold`. */
@@ -157,7 +160,7 @@ export class Lanes<T extends Queued> {
   }
 
   /** Keys may go to other shards from now on. */
-  regroup(shardOf: (key: string) => string | undefined): void {
+  regroup(shardOf: ShardOf): void {
     const waiting = [...this.#shards.values()].flatMap((shard) => [...shard.retrying, ...shard.fresh]);
     const retrying = new Set([...this.#shards.values()].flatMap((shard) => [...shard.retrying]));
     this.#shards.clear();
@@ -183,10 +186,11 @@ export class Lanes<T extends Queued> {
         if (n > 0) {
           this.#count(shard, -lane.queue.length, -lane.bytes);
           lanes.delete(lane);
-          lane.queue.splice(0, n);
+          if (n === lane.queue.length) lane.queue.length = 0;
+          else lane.queue.splice(0, n);
           lane.bytes -= bytes;
           lane.busy = true;
-          taken.keys.push(lane.key);
+          taken.lanes.push(lane);
         }
         if (packing === 'shard-full' || packing === 'call-full') return packing;
       }

@@ -39,7 +39,7 @@ export class BatchOutcomes implements OutcomeOwner {
   }
 
   settled(index: number, outcome: Outcome): void {
-    const id = this.#clientIds.get(index);
+    const id = this.#clientIds.size === 0 ? undefined : this.#clientIds.get(index);
     this.#settled++;
     if (outcome instanceof HttpProblem) this.#fail(index, id, outcome);
     else {

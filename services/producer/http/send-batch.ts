@@ -120,11 +120,12 @@ class Batch {
     if (values.length === 0) throw new HttpProblem('body-invalid', 'the batch is empty');
     this.#reserve(values.length * OUTCOME_BYTES);
     await this.#turns.next();
+    const read = (value: unknown) => {
+      if (value === TOO_LARGE) throw tooLarge(maxEventBytes);
+      return kind === 'json' ? plainEvent(value) : fromCloudEvent(value);
+    };
     for (const value of values) {
-      this.#take(() => {
-        if (value === TOO_LARGE) throw tooLarge(maxEventBytes);
-        return kind === 'json' ? plainEvent(value) : fromCloudEvent(value);
-      });
+      this.#take(value, read);
       if (this.outcomes.total % SLICE_EVENTS === 0 && this.#turns.over) await this.#turns.next();
     }
   }
@@ -149,23 +150,24 @@ class Batch {
 
   async #takeEach(lines: Iterable<Buffer | undefined>): Promise<void> {
     const { maxEventBytes, maxBatchEvents } = this.#deps;
+    const read = (line: Buffer | undefined) => {
+      if (!line) throw tooLarge(maxEventBytes);
+      return plainEvent(parseJson(line));
+    };
     await this.#turns.next();
     for (const line of lines) {
       if (this.outcomes.total >= maxBatchEvents) throw tooMany(maxBatchEvents);
       this.#reserve(OUTCOME_BYTES);
-      this.#take(() => {
-        if (!line) throw tooLarge(maxEventBytes);
-        return plainEvent(parseJson(line));
-      });
+      this.#take(line, read);
       if (this.outcomes.total % SLICE_EVENTS === 0 && this.#turns.over) await this.#turns.next();
     }
   }
 
   /** One event: an envelope that can't be read is an outcome like any other. */
-  #take(read: () => RawEvent): void {
+  #take<T>(sent: T, read: (sent: T) => RawEvent): void {
     let raw: RawEvent;
     try {
-      raw = read();
+      raw = read(sent);
     } catch (error) {
       if (!(error instanceof HttpProblem)) throw error;
       this.outcomes.settled(this.outcomes.expect(undefined), error);

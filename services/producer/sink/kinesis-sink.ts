@@ -5,6 +5,7 @@ import {
 } from '@aws-sdk/client-kinesis';
 import { isRetryable, isThrottle } from '../../shared/aws.ts';
 import { AwsJson } from '../../shared/aws-json.ts';
+import { putRecordsBody } from './put-records-body.ts';
 import { type PutOutcome, type Sink, SinkError, type SinkRecord } from './sink.ts';
 
 const THROTTLED = 'ProvisionedThroughputExceededException';
@@ -31,9 +32,7 @@ export class KinesisSink implements Sink {
 
   async put(records: readonly SinkRecord[]): Promise<PutOutcome[]> {
     const kinesis = this.#kinesis;
-    const json = `{"StreamName":${JSON.stringify(this.#stream)},"Records":[${records.map(recordJson).join()}]}`;
-    // A byte a character: four times as fast as UTF-8, which has to look at each.
-    const body = Buffer.from(json, 'latin1');
+    const body = putRecordsBody(this.#stream, records);
     const entries = entriesOf(await this.#attempt(kinesis.call('PutRecords', body)));
     if (entries.length !== records.length) {
       throw new SinkError('unavailable', `Kinesis answered ${entries.length} of ${records.length} records`);
@@ -65,23 +64,6 @@ export class KinesisSink implements Sink {
       throw new SinkError(failure, `stream ${this.#stream}: ${describe(error)}`, error);
     }
   }
-}
-
-function recordJson({ partitionKey, explicitHashKey, data }: SinkRecord): string {
-  const { buffer, byteOffset, byteLength } = data;
-  const base64 = Buffer.from(buffer, byteOffset, byteLength).toString('base64');
-  const hashKey = explicitHashKey === undefined ? '' : `,"ExplicitHashKey":"${explicitHashKey}"`;
-  return `{"Data":"${base64}","PartitionKey":${asciiJson(partitionKey)}${hashKey}}`;
-}
-
-const NOT_ASCII = /[^\0-\x7f]/g;
-
-/** JSON of a text, what is not ASCII as an escape. */
-function asciiJson(text: string): string {
-  return JSON.stringify(text).replace(
-    NOT_ASCII,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
 }
 
 /** @throws SinkError `unavailable` for an answer that can't be read: the records may be stored. */

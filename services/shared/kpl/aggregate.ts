@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { type AggregateProblem, Reader } from './reader.ts';
 
 /**
@@ -34,8 +34,10 @@ export interface UserRecord {
 export class Aggregator {
   readonly #keys = new Map<string, number>();
   readonly #hashKeys = new Map<string, number>();
-  readonly #records: { key: number; hashKey: number | undefined; data: Uint8Array; size: number }[] = [];
+  readonly #records: Placed[] = [];
   #size = MAGIC.length + DIGEST_BYTES;
+  /** As measured last: mostly it is added next. */
+  #measured: Placed | undefined;
 
   get count(): number {
     return this.#records.length;
@@ -48,19 +50,21 @@ export class Aggregator {
 
   /** Bytes of the aggregate if `record` were added. */
   sizeWith(record: UserRecord): number {
-    const { key, hashKey, added } = this.#place(record);
-    return this.#size + added + messageSize(recordSize(key, hashKey, record.data));
+    this.#measured = this.#place(record);
+    return this.#size + this.#measured.growth;
   }
 
   add(record: UserRecord): void {
-    const { key, hashKey, added } = this.#place(record);
-    this.#keys.set(record.partitionKey, key);
-    if (record.explicitHashKey !== undefined && hashKey !== undefined) {
-      this.#hashKeys.set(record.explicitHashKey, hashKey);
+    const measured = this.#measured;
+    const placed = measured?.record === record ? measured : this.#place(record);
+    this.#measured = undefined;
+    const { partitionKey, explicitHashKey } = record;
+    if (placed.key === this.#keys.size) this.#keys.set(partitionKey, placed.key);
+    if (explicitHashKey !== undefined && placed.hashKey === this.#hashKeys.size) {
+      this.#hashKeys.set(explicitHashKey, placed.hashKey);
     }
-    const size = recordSize(key, hashKey, record.data);
-    this.#records.push({ key, hashKey, data: record.data, size });
-    this.#size += added + messageSize(size);
+    this.#records.push(placed);
+    this.#size += placed.growth;
   }
 
   /** The Kinesis record's bytes, in one allocation. */
@@ -69,7 +73,8 @@ export class Aggregator {
     let at = MAGIC.copy(out);
     for (const key of this.#keys.keys()) at = writeText(out, at, PARTITION_KEY, key);
     for (const key of this.#hashKeys.keys()) at = writeText(out, at, EXPLICIT_HASH_KEY, key);
-    for (const { key, hashKey, data, size } of this.#records) {
+    for (const { key, hashKey, size, record } of this.#records) {
+      const { data } = record;
       out[at++] = RECORD;
       at = writeVarint(out, at, size);
       out[at++] = KEY_INDEX;
@@ -87,15 +92,33 @@ export class Aggregator {
     return out;
   }
 
-  /** Indexes of a record's keys in the tables, and the bytes by which the tables grow. */
-  #place({ partitionKey, explicitHashKey }: UserRecord) {
+  #place(record: UserRecord): Placed {
+    const { partitionKey, explicitHashKey, data } = record;
     const known = this.#keys.get(partitionKey);
-    let added = known === undefined ? messageSize(Buffer.byteLength(partitionKey)) : 0;
-    if (explicitHashKey === undefined) return { key: known ?? this.#keys.size, hashKey: undefined, added };
-    const knownHash = this.#hashKeys.get(explicitHashKey);
-    if (knownHash === undefined) added += messageSize(Buffer.byteLength(explicitHashKey));
-    return { key: known ?? this.#keys.size, hashKey: knownHash ?? this.#hashKeys.size, added };
+    const key = known ?? this.#keys.size;
+    let growth = known === undefined ? messageSize(Buffer.byteLength(partitionKey)) : 0;
+    let hashKey: number | undefined;
+    if (explicitHashKey !== undefined) {
+      hashKey = this.#hashKeys.get(explicitHashKey);
+      if (hashKey === undefined) growth += messageSize(Buffer.byteLength(explicitHashKey));
+      hashKey ??= this.#hashKeys.size;
+    }
+    const size = recordSize(key, hashKey, data);
+    growth += messageSize(size);
+    return { record, key, hashKey, size, growth };
   }
+}
+
+/** A record and its place in an aggregate. */
+interface Placed {
+  record: UserRecord;
+  /** Indexes of its keys in the tables. */
+  key: number;
+  hashKey: number | undefined;
+  /** Of its protobuf message, in bytes. */
+  size: number;
+  /** Bytes by which the aggregate grows with it, tables included. */
+  growth: number;
 }
 
 /** What a Kinesis record turned out to be. */
@@ -182,7 +205,7 @@ export function hashKeyOf({ partitionKey, explicitHashKey }: Omit<UserRecord, 'd
 }
 
 function md5(bytes: Uint8Array): Buffer {
-  return createHash('md5').update(bytes).digest();
+  return hash('md5', bytes, 'buffer');
 }
 
 function recordSize(key: number, hashKey: number | undefined, data: Uint8Array): number {
