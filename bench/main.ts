@@ -1,4 +1,7 @@
-/** `npm run bench -- <name> [--json] [--only <text>]`: runs one benchmark, or those of its cases whose names hold the text. */
+/**
+ * `npm run bench -- <name> [--json] [--only <text>] [--profile]`: runs one benchmark, or those of its cases whose names hold
+ * the text. With `--profile`, the producer's also says where the time goes.
+ */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchConsumer } from './consumer.ts';
@@ -11,7 +14,7 @@ import { benchLambda } from './lambda.ts';
 import { benchProducer } from './producer.ts';
 import type { BenchCase } from './report.ts';
 
-const BENCHMARKS: Readonly<Record<string, (only: string) => Promise<BenchCase[]>>> = {
+const BENCHMARKS: Readonly<Record<string, (only: string, profiled: boolean) => Promise<BenchCase[]>>> = {
   detectors: benchDetectors,
   consumer: benchConsumer,
   cost: benchCost,
@@ -24,15 +27,21 @@ const BENCHMARKS: Readonly<Record<string, (only: string) => Promise<BenchCase[]>
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: 'boolean', default: false }, only: { type: 'string', default: '' } },
+  options: {
+    json: { type: 'boolean', default: false },
+    only: { type: 'string', default: '' },
+    profile: { type: 'boolean', default: false },
+  },
 });
 const [name = ''] = positionals;
 const benchmark = BENCHMARKS[name];
 if (!benchmark) {
-  console.error(`usage: npm run bench -- <${Object.keys(BENCHMARKS).join('|')}> [--json] [--only <text>]`);
+  console.error(
+    `usage: npm run bench -- <${Object.keys(BENCHMARKS).join('|')}> [--json] [--only <text>] [--profile]`,
+  );
   process.exit(2);
 }
-const cases = await benchmark(values.only);
+const cases = await benchmark(values.only, values.profile);
 if (values.json) {
   console.log(JSON.stringify({ benchmark: name, node: process.version, cpus: cpus().length, cases }));
 } else {

@@ -3,10 +3,13 @@ import { fileURLToPath } from 'node:url';
 import { launch } from '../services/testkit/processes.ts';
 import { spawnService } from '../services/testkit/service-process.ts';
 import { load } from './load.ts';
+import { CpuProfile } from './profile.ts';
 import { type BenchCase, cpuSeconds, percentile } from './report.ts';
 
 /** Share of a case that is sent before it is measured. */
 const WARM_UP = 0.2;
+/** Share of a profile that is start and warm-up. */
+const SKIPPED = 0.3;
 
 interface Setup {
   /** Events a request; 0: `POST /send` with one. */
@@ -57,13 +60,24 @@ const SETUPS: Setup[] = [
  * stub share another.
  *
  * @param only name of the cases to run must hold this.
+ * @param profiled say where the producer's time goes; its figures are then some 10 % worse.
  */
-export async function benchProducer(only = ''): Promise<BenchCase[]> {
+export async function benchProducer(only = '', profiled = false): Promise<BenchCase[]> {
   const cases: BenchCase[] = [];
   for (const setup of SETUPS) {
-    if (nameOf(setup).includes(only)) cases.push(await run(setup));
+    if (!nameOf(setup).includes(only)) continue;
+    const profile = profiled ? await CpuProfile.create() : undefined;
+    cases.push(await run(setup, profile));
+    if (profile) printShares(nameOf(setup), await profile.shares(SKIPPED));
   }
   return cases;
+}
+
+function printShares(name: string, shares: readonly [place: string, share: number][]): void {
+  process.stderr.write(`where the producer's time goes: ${name}\n`);
+  for (const [place, share] of shares) {
+    if (share >= 0.005) process.stderr.write(`${(share * 100).toFixed(1).padStart(6)} %  ${place}\n`);
+  }
 }
 
 function nameOf({ batch, connections, sources, latencyMs, aggregation, order, subject }: Setup): string {
@@ -72,7 +86,7 @@ function nameOf({ batch, connections, sources, latencyMs, aggregation, order, su
   return `${what}, ${connections} connections, ${sources} sources, Kinesis ${latencyMs} ms, ${how}`;
 }
 
-async function run(setup: Setup): Promise<BenchCase> {
+async function run(setup: Setup, profile?: CpuProfile): Promise<BenchCase> {
   const { latencyMs, connections, batch, events } = setup;
   const { process: stub, ready: stubPort } = await launch({
     name: 'kinesis-stub',
@@ -90,9 +104,7 @@ async function run(setup: Setup): Promise<BenchCase> {
       SOURCE_ORDER: setup.order,
       AGGREGATION: setup.aggregation,
     },
-    nodeArgs: process.env.PROF
-      ? ['--cpu-prof', '--cpu-prof-dir', process.env.PROF]
-      : [],
+    ...(profile ? { nodeArgs: profile.nodeArgs } : {}),
   });
   try {
     pin(producer.pid, 0);
