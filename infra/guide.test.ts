@@ -15,10 +15,10 @@ import { commandsOf } from '../tests/commands-of.ts';
 import { plan } from './cli.ts';
 
 const run = promisify(execFile);
-const GUIDE = 'docs/guides/deploy-infrastructure.md';
+const GUIDE = 'docs/how-to/deploy-infrastructure.md';
 /** The table that the guide on recovery makes. */
 const RESTORED = 'anomaly-stream-records-restored';
-const PAGES = globSync('docs/{guides,runbooks,how-to}/*.md');
+const PAGES = globSync('docs/{runbooks,how-to}/*.md');
 
 const commands = PAGES.flatMap((page) => commandsOf(page).map((command) => [command, page] as const));
 const starting = (prefix: string) => commands.filter(([command]) => command.startsWith(prefix));

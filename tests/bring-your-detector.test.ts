@@ -8,7 +8,7 @@ import { backtest } from '../services/cli/commands/backtest.ts';
 import type { Detector } from '../services/detectors/detector.ts';
 import { DETECTOR_NAMES, loadDetector, parseDetectorParameters } from '../services/detectors/registry.ts';
 
-const GUIDE = await readFile('docs/guides/bring-your-detector.md', 'utf8');
+const GUIDE = await readFile('docs/how-to/bring-your-detector.md', 'utf8');
 const README = await readFile('services/detectors/README.md', 'utf8');
 
 function blocks(page: string, language: string): string[] {

@@ -20,7 +20,7 @@ export const CLUSTER_KINDS = [
 /** Deployments whose replicas a scaler sets. */
 export const SCALED_DEPLOYMENTS = [PRODUCER, CONSUMER];
 
-/** What Argo CD itself needs, applied once by hand (docs/guides): its project, the apps, and how it sees a StreamScaler. */
+/** What Argo CD itself needs, applied once by hand (docs/how-to): its project, the apps, and how it sees a StreamScaler. */
 export function argocd(scope: Construct, environments: readonly Environment[]): void {
   project(scope, environments);
   applications(scope, environments);

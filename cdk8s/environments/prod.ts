@@ -1,6 +1,6 @@
 import { defineEnvironment } from './schema.ts';
 
-/** Data is protected and kept. For a second region see docs/guides/deploy-infrastructure.md. */
+/** Data is protected and kept. For a second region see docs/how-to/deploy-infrastructure.md. */
 export const prod = defineEnvironment({
   name: 'prod',
   account: '333333333333',

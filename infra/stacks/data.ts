@@ -157,7 +157,7 @@ export class DataStack extends Stack {
     Validations.of(secret).acknowledge({
       id: 'AwsSolutions-SMG4',
       reason:
-        'The keys belong to clients: a rotation that their owners do not know of locks them out. Two keys of a client may be valid at once, so that rotating is adding, telling, removing (docs/guides/deploy-infrastructure.md).',
+        'The keys belong to clients: a rotation that their owners do not know of locks them out. Two keys of a client may be valid at once, so that rotating is adding, telling, removing (docs/how-to/deploy-infrastructure.md).',
     });
     return secret;
   }

@@ -11,7 +11,7 @@ import { type Container, docker, IMAGES, runContainer } from './docker.ts';
 
 // Built before by `npm run images`; run by `npm run test:images`.
 const TAG = process.env.WEIR_IMAGE_TAG ?? 'local';
-/** What a registry would keep, and what a pod at rest may take: docs/guides/images.md. */
+/** What a registry would keep, and what a pod at rest may take: docs/how-to/images.md. */
 const MAX_COMPRESSED_BYTES = 90e6;
 const MAX_IDLE_RSS_BYTES = 150e6;
 const LEASES: Resource = {

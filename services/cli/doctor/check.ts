@@ -29,7 +29,7 @@ export function callFailed(check: string, action: string, resource: string, erro
     return problem(
       check,
       `${resource} does not exist`,
-      'check the name and the region, or deploy the infrastructure (docs/guides/deploy-infrastructure.md)',
+      'check the name and the region, or deploy the infrastructure (docs/how-to/deploy-infrastructure.md)',
     );
   return problem(
     check,

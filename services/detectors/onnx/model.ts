@@ -19,7 +19,7 @@ export interface Model {
 export async function loadModel(path: string, bytes: Uint8Array): Promise<Model> {
   const runtime = await import('onnxruntime-web').catch((error) => {
     throw new ConfigError(
-      `detector onnx needs the package onnxruntime-web, that is not here: npm install onnxruntime-web, or for a bundle or an image docs/guides/bring-your-detector.md: ${error.message}`,
+      `detector onnx needs the package onnxruntime-web, that is not here: npm install onnxruntime-web, or for a bundle or an image docs/how-to/bring-your-detector.md: ${error.message}`,
     );
   });
   runtime.env.wasm.numThreads = 1;

@@ -10,7 +10,7 @@ import { commandsOf, wordsOf } from './commands-of.ts';
 import { findTool } from './kube/assets.ts';
 import { describeWithTools } from './kube/cluster.ts';
 
-const PAGES = globSync('docs/{guides,runbooks,how-to}/*.md').sort();
+const PAGES = globSync('docs/{runbooks,how-to}/*.md').sort();
 const commands = PAGES.flatMap((page) => commandsOf(page).map((command) => [command, page] as const));
 const starting = (program: string) => commands.filter(([command]) => command.startsWith(`${program} `));
 
@@ -132,7 +132,7 @@ describe('kubectl', () => {
   });
 });
 
-describeWithTools('of kubectl commands in the guides', 'kubectl')('by kubectl itself', () => {
+describeWithTools('of kubectl commands in the how-tos', 'kubectl')('by kubectl itself', () => {
   it('have verbs and flags that it knows', () => {
     const program = findTool('kubectl') ?? '';
     const help = new Map<string, string>();
@@ -219,7 +219,7 @@ describe('curl', () => {
 });
 
 it('the Secret that registers a cluster has the name that the Applications look for', () => {
-  const page = readFileSync('docs/guides/deploy-on-eks.md', 'utf8');
+  const page = readFileSync('docs/how-to/deploy-on-eks.md', 'utf8');
   const [, text = ''] = /```yaml\n(.*?)```/s.exec(page) ?? [];
   const secret = parse(text) as { stringData: { name: string; config: string } };
   expect(environments.map((env) => env.cluster)).toContain(secret.stringData.name);
