@@ -177,7 +177,7 @@ export class Worker {
     const readAt = clock.monotonic();
     let created: ReadonlySet<Lease> = new Set();
     if (listShards) {
-      const synced = await this.#sync.sync(reading.leases);
+      const synced = await this.#sync.sync(reading.leases, now);
       created = new Set(synced.created);
       reading.leases.push(...created);
       this.#shardsListedAt = now;

@@ -1,4 +1,5 @@
 import type { Clock } from '../../shared/clock.ts';
+import { WeirError } from '../../shared/errors.ts';
 import type { Lease } from '../../shared/kcl/lease-row.ts';
 import type { ShardInfo } from '../../shared/list-shards.ts';
 import type { Logger } from '../../shared/log.ts';
@@ -7,10 +8,18 @@ import { isFinished, planLeases, removable, type StartingPosition } from '../lin
 import type { ConsumerMetrics } from '../metrics.ts';
 import type { LeaseStore } from './lease-store.ts';
 
+/**
+ * How long a row that has done its work is kept. A worker that read the table before the row was made may have its
+ * creation still under way; if it came after the removal, the shard would be read again from its beginning. AWS takes a
+ * signed request for five minutes (Signature Version 4, "Elements of an AWS API request signature").
+ */
+const DONE_KEPT_MS = 5 * 60_000;
+
 export interface LeaseSyncDeps {
   store: LeaseStore;
   listShards: () => Promise<ShardInfo[]>;
   startingPosition: StartingPosition;
+  leaseDurationMs: number;
   clock: Clock;
   log: Logger;
   metrics: ConsumerMetrics;
@@ -22,6 +31,8 @@ export class LeaseSync {
   /** What was found wrong the last time. Only what is found twice in a row counts: a listing may be of between two steps. */
   #unlisted: ReadonlySet<string> = new Set();
   #holes = '';
+  /** When a lease was first seen to be done with, by its key; monotonic, in ms. */
+  #doneSince: ReadonlyMap<string, number> = new Map();
 
   constructor(deps: LeaseSyncDeps) {
     this.#deps = deps;
@@ -29,11 +40,22 @@ export class LeaseSync {
 
   /**
    * @param leases all there are.
+   * @param readAt when their reading began, monotonic in ms.
+   * @throws WeirError `reading-old` when that is so long ago that what seems to be missing may have come and gone.
    * @returns the leases that were added, and the keys of unfinished ones whose shards retention has removed.
    */
-  async sync(leases: readonly Lease[]): Promise<{ created: Lease[]; trimmed: ReadonlySet<string> }> {
-    const { store, clock, listShards, startingPosition, log } = this.#deps;
+  async sync(
+    leases: readonly Lease[],
+    readAt: number,
+  ): Promise<{ created: Lease[]; trimmed: ReadonlySet<string> }> {
+    const { store, clock, listShards, startingPosition, leaseDurationMs, log } = this.#deps;
     const shards = await listShards();
+    const ageMs = clock.monotonic() - readAt;
+    if (ageMs > leaseDurationMs) {
+      throw new WeirError('reading-old', `the lease table was read ${Math.round(ageMs)} ms ago`, {
+        retryable: true,
+      });
+    }
     const missing = planLeases(shards, leases, startingPosition, clock.now());
     const wins = await Promise.all(missing.map((lease) => store.create(lease)));
     const created = missing.filter((_, i) => wins[i]);
@@ -51,8 +73,12 @@ export class LeaseSync {
   }
 
   async #removeDone(shards: readonly ShardInfo[], leases: readonly Lease[]): Promise<void> {
-    const { store, log } = this.#deps;
-    const done = removable(shards, leases);
+    const { store, clock, log } = this.#deps;
+    const now = clock.monotonic();
+    const since = this.#doneSince;
+    const candidates = removable(shards, leases);
+    this.#doneSince = new Map(candidates.map(({ leaseKey }) => [leaseKey, since.get(leaseKey) ?? now]));
+    const done = candidates.filter(({ leaseKey }) => now - (since.get(leaseKey) ?? now) >= DONE_KEPT_MS);
     await Promise.all(done.map((lease) => store.remove(lease)));
     if (done.length > 0) {
       log.info(
