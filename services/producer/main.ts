@@ -13,7 +13,7 @@ import { Batcher } from './batching/batcher.ts';
 import { producerEnv } from './config.ts';
 import { buildApp } from './http/app.ts';
 import { BodyBudget } from './http/body-reader.ts';
-import { messagesOf } from './http/messages.ts';
+import { listenerOf, messagesOf } from './http/messages.ts';
 import { IdempotencyWindow } from './ingest/idempotency-window.ts';
 import { Ingest } from './ingest/ingest.ts';
 import { createProducerMetrics, observeProducer } from './metrics.ts';
@@ -112,6 +112,7 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
     auth: config.AUTH,
     corsOrigins: config.CORS_ORIGINS,
   });
+  const listener = listenerOf(app);
   const server = createServer(
     {
       ...messagesOf(app),
@@ -120,10 +121,10 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
       connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
     },
-    app,
+    listener,
   );
   // With a listener of its own, Node does not answer 100 before anybody has looked at the headers; reading the body does.
-  server.on('checkContinue', app);
+  server.on('checkContinue', listener);
   server.setTimeout(
     config.REQUEST_TIMEOUT_MS + config.EVENT_DEADLINE_MS + config.PUT_TIMEOUT_MS + STOP_MARGIN_MS,
   );

@@ -18,6 +18,7 @@ import { Ingest } from '../ingest/ingest.ts';
 import { createProducerMetrics } from '../metrics.ts';
 import { type AppDeps, buildApp } from './app.ts';
 import { BodyBudget } from './body-reader.ts';
+import { listenerOf, messagesOf } from './messages.ts';
 
 const MAX_EVENT_BYTES = 2_000;
 const EVENT = { source: 'sensor-1', amount: 12.5, timestamp: '2026-01-02T03:04:05Z', note: 'kept' };
@@ -91,8 +92,9 @@ beforeEach(async () => {
   app = buildApp(deps);
   // As it is in a pod: express is less talkative in tests.
   app.set('env', 'production');
-  server = createServer(app);
-  server.on('checkContinue', app);
+  const listener = listenerOf(app);
+  server = createServer(messagesOf(app), listener);
+  server.on('checkContinue', listener);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 });
@@ -304,6 +306,48 @@ describe('the rest of the API', () => {
     for (const path of ['/send/', '/SEND']) {
       const other = await fetch(url + path, { method: 'POST', body: '{}' });
       expect(await problem(other)).toMatchObject({ status: 404 });
+    }
+  });
+
+  it.each([
+    ['POST /send', 'application/json', '{"amount":1}', 200],
+    ['POST /send/batch', 'application/json', '[{"amount":1},{}]', 207],
+    ['POST /send', 'application/json', '{', 400],
+    ['POST /send', 'text/plain', 'x', 415],
+    ['POST /health', 'application/json', '{}', 405],
+    ['POST /nowhere', 'application/json', '{}', 404],
+    ['POST /send%ff', 'application/json', '{}', 404],
+    ['POST http://producer/send?x=y', 'application/json', '{"amount":1}', 200],
+    ['POST http://a:b:c/send', 'application/json', '{}', 404],
+    ['GET http://[/send', 'application/json', '', 404],
+    ['HEAD /send', 'application/json', '', 405],
+    ['HEAD /health', 'application/json', '', 200],
+    ['OPTIONS *', 'application/json', '', 404],
+    ['OPTIONS /send', 'application/json', '', 405],
+    ['TRACE /send', 'application/json', '', 405],
+    ['GET /openapi.json', 'application/json', '', 200],
+  ])('answers %s of %s with %j safely', async (request, type, body, status) => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    socket.write(
+      `${request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: ${type}\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+    );
+    const chunks: Buffer[] = [];
+    for await (const chunk of socket) chunks.push(chunk as Buffer);
+    const [head = '', answer = ''] = Buffer.concat(chunks).toString().split('\r\n\r\n', 2);
+    expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    for (const header of [
+      "content-security-policy: default-src 'none';frame-ancestors 'none'",
+      'x-content-type-options: nosniff',
+      'strict-transport-security: max-age=31536000; includeSubDomains',
+      'cross-origin-resource-policy: same-origin',
+      'connection: close',
+    ])
+      expect(head.toLowerCase().split(header.toLowerCase())).toHaveLength(2);
+    expect(head).toMatch(/content-type: application\/(?:problem\+)?json; charset=utf-8/i);
+    expect(head).not.toMatch(/x-powered-by/i);
+    if (!request.startsWith('HEAD')) {
+      expect(head.toLowerCase()).toContain(`content-length: ${Buffer.byteLength(answer)}`);
+      expect(() => JSON.parse(answer)).not.toThrow();
     }
   });
 

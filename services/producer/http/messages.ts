@@ -1,4 +1,4 @@
-import { IncomingMessage, type ServerOptions, ServerResponse } from 'node:http';
+import { IncomingMessage, type RequestListener, type ServerOptions, ServerResponse } from 'node:http';
 import type { Express } from 'express';
 
 /**
@@ -14,4 +14,21 @@ export function messagesOf(app: Express): Pick<ServerOptions, 'IncomingMessage' 
   own.request = AppRequest.prototype;
   own.response = AppResponse.prototype;
   return { IncomingMessage: AppRequest, ServerResponse: AppResponse };
+}
+
+/**
+ * What the server of an app calls for each request. Express answers for itself, past all handlers, where it can't parse a URL. So it
+ * gets paths only: of the absolute URLs that a server must take (RFC 9112, 3.2.2), and `/` for what has none.
+ */
+export function listenerOf(app: Express): RequestListener {
+  return (request, response) => {
+    const { url = '' } = request;
+    if (url[0] !== '/') request.url = pathOf(url);
+    app(request, response);
+  };
+}
+
+function pathOf(url: string): string {
+  const parsed = URL.parse(url, 'http://producer');
+  return parsed?.pathname[0] === '/' ? parsed.pathname + parsed.search : '/';
 }
