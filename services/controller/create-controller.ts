@@ -88,7 +88,7 @@ export function createController(
     metrics: runtimeMetrics,
   });
   enqueueChanges(reflector.store, queue);
-  const board = new DecisionBoard(reflector.store, streamClock);
+  const board = new DecisionBoard(reflector.store, streamClock, config.TICK_MS);
 
   const recorder = new EventRecorder({ client, component: NAME, clock, log, metrics: runtimeMetrics });
   const targets = new Targets(client, new ScaleClient(client, clock), log);

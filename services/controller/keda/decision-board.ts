@@ -20,6 +20,18 @@ export interface ToldDecision {
 /** What a reader gets: a decision that still holds, or why there is none. */
 export type Reading = { decision: ToldDecision } | { missing: 'unknown' | 'undecided' | 'stale' };
 
+/** A decision holds for so many ticks, and for so long at least, in ms. */
+const HOLDS_TICKS = 4;
+const HOLDS_MS = 60_000;
+
+interface Seen {
+  decidedAt: string;
+  /** Monotonic ms. */
+  cameAt: number;
+  /** How old it was then, in ms, as far as can be told. */
+  late: number;
+}
+
 /**
  * The latest decision for each StreamScaler, for those who ask over the network: out of the status in the cache, so that each
  * replica of the controller says the same, whether it leads or stands by. A decision that was not renewed for a while is
@@ -29,15 +41,14 @@ export class DecisionBoard {
   readonly #store: Store<StreamScaler>;
   readonly #clock: Clock;
   readonly #maxAgeMs: number;
-  /** When each decision was first seen here, in monotonic ms: by our own clock, since the leader's may be wrong. */
-  readonly #seen = new Map<string, { decidedAt: string; at: number }>();
+  readonly #seen = new Map<string, Seen>();
   readonly #listeners = new Map<string, Set<(decision: ToldDecision) => void>>();
 
-  /** @param maxAgeMs for how long a decision holds; default 60,000: four ticks. */
-  constructor(store: Store<StreamScaler>, clock: Clock, maxAgeMs = 60_000) {
+  /** @param tickMs time between two decisions on a StreamScaler. */
+  constructor(store: Store<StreamScaler>, clock: Clock, tickMs: number) {
     this.#store = store;
     this.#clock = clock;
-    this.#maxAgeMs = maxAgeMs;
+    this.#maxAgeMs = Math.max(HOLDS_MS, HOLDS_TICKS * tickMs);
     store.subscribe({
       onAdd: (scaler) => this.#note(scaler),
       onUpdate: (_, scaler) => this.#note(scaler),
@@ -52,7 +63,7 @@ export class DecisionBoard {
     const decision = told(scaler);
     const seen = this.#seen.get(key);
     if (!decision || !seen) return { missing: 'undecided' };
-    return this.#clock.monotonic() - seen.at > this.#maxAgeMs ? { missing: 'stale' } : { decision };
+    return this.#holds(seen) ? { decision } : { missing: 'stale' };
   }
 
   /** Calls `listener` at each decision to come. @returns what ends that. */
@@ -71,10 +82,27 @@ export class DecisionBoard {
     const decision = told(scaler);
     const before = this.#seen.get(key);
     if (!decision || before?.decidedAt === decision.time) return;
-    // The first one seen may be old: of that only its own time tells.
-    const age = before ? 0 : Math.max(0, this.#clock.now() - Date.parse(decision.time));
-    this.#seen.set(key, { decidedAt: decision.time, at: this.#clock.monotonic() - age });
-    if (age <= this.#maxAgeMs) for (const tell of this.#listeners.get(key) ?? []) tell(decision);
+    const cameAt = this.#clock.monotonic();
+    const seen = { decidedAt: decision.time, cameAt, late: this.#lateness(decision.time, cameAt, before) };
+    this.#seen.set(key, seen);
+    if (this.#holds(seen)) for (const tell of this.#listeners.get(key) ?? []) tell(decision);
+  }
+
+  /**
+   * A leader's clock may be wrong, but it goes as fast as ours. Decisions that come at its pace come when they are taken; one that
+   * comes later than that, and those right behind it, were held up by a watch that was cut. Of the first one, and of one by a
+   * clock that is behind the last one's, only its own time tells.
+   */
+  #lateness(decidedAt: string, cameAt: number, before: Seen | undefined): number {
+    const taken = Date.parse(decidedAt);
+    const sinceLast = before ? taken - Date.parse(before.decidedAt) : 0;
+    if (!before || !(sinceLast > 0)) return Math.max(0, this.#clock.now() - taken);
+    const off = cameAt - before.cameAt - sinceLast;
+    return Math.abs(off) <= sinceLast / 2 ? 0 : Math.max(0, before.late + off);
+  }
+
+  #holds({ cameAt, late }: Seen): boolean {
+    return this.#clock.monotonic() - cameAt + late <= this.#maxAgeMs;
   }
 }
 

@@ -45,7 +45,7 @@ beforeEach(async () => {
   store = new Store<StreamScaler>((error) => {
     throw error;
   });
-  board = new DecisionBoard(store, clock);
+  board = new DecisionBoard(store, clock, 15_000);
   scaler = await startExternalScaler(board, '127.0.0.1:0', ServerCredentials.createInsecure(), log);
   client = new ExternalScalerClient(`127.0.0.1:${scaler.port}`, credentials.createInsecure()) as never;
 });
@@ -145,6 +145,7 @@ describe('the external scaler', () => {
     decided(0, 90, clock.now() - 61_000);
     await expect(call('IsActive', OBJECT)).rejects.toMatchObject({ code: status.UNAVAILABLE });
     // A leader whose clock is late.
+    clock.advance(14_999);
     decided(0, 90, clock.now() - 60_999);
     expect(await call('IsActive', OBJECT)).toEqual({ result: true });
     clock.advance(59_000);
@@ -152,6 +153,35 @@ describe('the external scaler', () => {
     store.upsert({ ...(store.get('shop/orders') as StreamScaler) });
     clock.advance(2_000);
     await expect(call('IsActive', OBJECT)).rejects.toMatchObject({ code: status.UNAVAILABLE });
+  });
+
+  it('does not take a decision for a new one that came late: the watch was cut, and its leader is gone', async () => {
+    decided(0, 90);
+    const last = clock.now();
+    clock.advance(600_000);
+    for (const later of [15_000, 30_000, 45_000]) {
+      decided(0, 0, last + later);
+      await expect(call('IsActive', OBJECT)).rejects.toMatchObject({ code: status.UNAVAILABLE });
+    }
+    clock.advance(20_000);
+    decided(0, 90);
+    expect(await call('IsActive', OBJECT)).toEqual({ result: true });
+    // The next leader's clock is an hour late.
+    clock.advance(30_000);
+    decided(0, 90, clock.now() - 3_600_000);
+    await expect(call('IsActive', OBJECT)).rejects.toMatchObject({ code: status.UNAVAILABLE });
+    clock.advance(14_999);
+    decided(0, 90, clock.now() - 3_599_999);
+    expect(await call('IsActive', OBJECT)).toEqual({ result: true });
+  });
+
+  it('lets a decision hold until the next ones are due', () => {
+    const slow = new DecisionBoard(store, clock, 60_000);
+    decided(0, 90);
+    clock.advance(239_000);
+    expect(slow.read(REF)).toHaveProperty('decision');
+    clock.advance(2_000);
+    expect(slow.read(REF)).toEqual({ missing: 'stale' });
   });
 
   it('refuses what names no StreamScaler', async () => {
