@@ -54,6 +54,13 @@ it('is the share of the last minute that CloudWatch knows, asked for once a minu
   expect(double.calls).toBe(2);
 });
 
+it('waits for what was taken in the same minute: alone, refusals would pass for all that was sent', async () => {
+  const from = minute(2, 900, 300);
+  double.put('s', 'WriteProvisionedThroughputExceeded', from + MINUTE, 300);
+  throttles.latest();
+  expect(await waitFor(() => throttles.latest())).toEqual({ from, share: 0.25 });
+});
+
 it('is not known when nothing was written, or nothing is told for long', async () => {
   minute(2, 0, 0);
   throttles.latest();

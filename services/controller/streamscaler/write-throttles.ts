@@ -88,12 +88,15 @@ export class WriteThrottles {
   }
 }
 
-/** Sums by the start of their minute, in ms since the epoch. A minute without a word of refusals had none. */
+/**
+ * Sums by the start of their minute, in ms since the epoch. A minute without a word of refusals had none; one without a word of what was
+ * taken isn't told in full yet, since shards only refuse when they have taken a lot.
+ */
 function latestShare(
   refused: ReadonlyMap<number, number>,
   accepted: ReadonlyMap<number, number>,
 ): WriteThrottle | undefined {
-  const from = Math.max(...refused.keys(), ...accepted.keys());
+  const from = Math.max(...accepted.keys());
   const total = (refused.get(from) ?? 0) + (accepted.get(from) ?? 0);
   return total > 0 ? { from, share: (refused.get(from) ?? 0) / total } : undefined;
 }

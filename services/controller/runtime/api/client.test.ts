@@ -77,6 +77,8 @@ describe('errors of the API server', () => {
     for (const header of ['soon', '-1', 'Infinity', 'Wed, 21 Oct 2026 07:28:00 GMT']) {
       expect(apiErrorOf('x', 429, '', header).retryAfterMs).toBeUndefined();
     }
+    // A timer of more than 24 days fires at once.
+    expect(apiErrorOf('x', 429, '', '9999999999').retryAfterMs).toBe(300_000);
   });
 
   it('keep a long answer of a proxy short', () => {

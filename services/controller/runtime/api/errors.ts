@@ -99,6 +99,8 @@ const BY_CODE: Readonly<Record<number, ApiErrorKind>> = {
 };
 
 const KEPT_BODY = 300;
+/** The API server asks for seconds. What is far more is a proxy's page, or nonsense that no timer takes. */
+const MAX_RETRY_AFTER_SECONDS = 300;
 
 /**
  * The error of an answer that is not 2xx. The reason of the `Status` object counts before the HTTP status, since 409 is
@@ -134,5 +136,6 @@ function parseStatus(body: string): KubeStatus | undefined {
 function retryAfterMs(header: string | undefined, status: KubeStatus | undefined): number | undefined {
   const seconds = header === undefined ? status?.details?.retryAfterSeconds : Number(header);
   // The API server sends whole seconds; a date (which HTTP allows) or nonsense counts as no wish at all.
-  return seconds !== undefined && Number.isFinite(seconds) && seconds >= 0 ? seconds * 1_000 : undefined;
+  if (seconds === undefined || !Number.isFinite(seconds) || seconds < 0) return undefined;
+  return Math.min(seconds, MAX_RETRY_AFTER_SECONDS) * 1_000;
 }
