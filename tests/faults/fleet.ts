@@ -168,11 +168,12 @@ export class InProcessFleet implements Fleet {
   }
 
   async stop(name: string): Promise<void> {
+    const member = this.#members.get(name);
+    if (!member) return;
     // Work that was left at the deadline is no fault: what counts is what the tables hold.
-    await this.#members
-      .get(name)
-      ?.worker.stop(GRACE_MS)
-      .catch(() => {});
+    const stopped = member.worker.stop(GRACE_MS).catch(() => {});
+    // One that is killed meanwhile never says that it has stopped.
+    await Promise.race([stopped, member.gate.died()]);
     await this.kill(name);
   }
 

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Clock } from '../../services/shared/clock.ts';
 
 /** Where a worker's process stands: it runs, it is stopped as by SIGSTOP, or it is dead. */
@@ -8,6 +9,11 @@ export class Gate {
   /** Aborts when the process is dead. */
   get dead(): AbortSignal {
     return this.#dead.signal;
+  }
+
+  /** Resolves when the process is dead. */
+  async died(): Promise<void> {
+    if (!this.#dead.signal.aborted) await once(this.#dead.signal, 'abort');
   }
 
   /** Resolves when the process runs; never if it is dead. */
