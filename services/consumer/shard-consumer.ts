@@ -71,7 +71,7 @@ export class ShardConsumer {
   #sliceRecords = FIRST_SLICE_RECORDS;
   /** A checkpoint that is being written. */
   #checkpointing: Promise<void> | undefined;
-  /** Failures since the last slice that went through. */
+  /** Failures since work was last stored whole, states too. */
   #failures = 0;
 
   constructor(deps: ShardConsumerDeps, held: HeldLease, meter: ShardMeter, progress: () => void) {
@@ -169,7 +169,6 @@ export class ShardConsumer {
       } finally {
         this.#meter.end();
       }
-      this.#failures = 0;
       this.#sliceRecords = Math.min(SLICE_RECORDS, this.#sliceRecords * 2);
       const { puts, bytes } = sizeOf(slice);
       this.#meter.done(slice.length, puts, bytes, last.arrivedAt);
@@ -186,6 +185,7 @@ export class ShardConsumer {
     const done = this.#done;
     this.#checkpointedAt = clock.monotonic();
     await processor.flush(abort, this.#progress);
+    this.#failures = 0;
     // Not waited for: it stays right whatever is processed meanwhile, and a lease's writes go one after another.
     this.#checkpointing = this.#checkpoint(done).finally(() => {
       this.#checkpointing = undefined;

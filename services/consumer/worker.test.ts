@@ -72,6 +72,7 @@ interface Options {
   list?: (shards: ShardInfo[]) => ShardInfo[];
   leaseDurationMs?: number;
   checkpointIntervalMs?: number;
+  random?: () => number;
   /** While `now`, the lease table is out of this worker's reach. */
   severed?: { now: boolean };
 }
@@ -92,7 +93,7 @@ function start(workerId: string, options: Options = {}) {
       createReader: ({ lease }) => readers.open(lease, readFrom(lease, HORIZON, clock.now())),
       openProcessor: options.openProcessor ?? record,
       checkpointIntervalMs: options.checkpointIntervalMs ?? 100,
-      random: Math.random,
+      random: options.random ?? Math.random,
     },
     poke: async (address) =>
       options.pokes !== false && (group.get(address?.split(':')[0] ?? '')?.look() ?? false),
@@ -277,6 +278,21 @@ describe('a worker', () => {
     };
     start('a', { openProcessor, checkpointIntervalMs: 60_000 });
     await eventually(() => expect(new Set([...processed.values()].flat())).toEqual(new Set(texts)));
+  });
+
+  it('starts over ever more seldom while results are stored and states are not', async () => {
+    await stack.put([{ key: 'key', data: '1' }]);
+    const startedAt: number[] = [];
+    const openProcessor: OpenProcessor = () => ({
+      process: async () => void startedAt.push(performance.now()),
+      flush: () => Promise.reject(new Error('forbidden')),
+      close: () => {},
+    });
+    start('a', { openProcessor, random: () => 0.99 });
+    await eventually(() => expect(startedAt.length).toBeGreaterThan(2));
+    const [first = 0, second = 0, third = 0] = startedAt;
+    expect(second - first).toBeGreaterThan(490);
+    expect(third - second).toBeGreaterThan(980);
   });
 
   it('shows a loop that is stuck, and only that one', async () => {
