@@ -55,6 +55,13 @@ describe('the state of a source', () => {
     expect(await expiresAt()).toEqual([inDays(TTL_DAYS)]);
   });
 
+  it('does not expire by a clock that is years behind while its records arrive', async () => {
+    const { arrivedAt } = streamRecord(1, 's', 1);
+    clock = new VirtualClock(arrivedAt - 3 * 365 * DAY_MS);
+    await take(1);
+    expect(await expiresAt()).toEqual([Math.floor((arrivedAt + TTL_DAYS * DAY_MS) / 1000)]);
+  });
+
   it('counts for as long as it is there, and begins anew when it is not', async () => {
     await take(1);
     clock.advance(100 * DAY_MS);

@@ -43,7 +43,9 @@ export class SourceState {
   readonly #layout: StateLayout;
   /** Of the row as it was loaded; `undefined` once a record after it came. */
   #loaded: Watermark | undefined;
-  #last: { shardId: string; sequenceNumber: string; subSequenceNumber: number | undefined } | undefined;
+  #last:
+    | { shardId: string; sequenceNumber: string; subSequenceNumber: number | undefined; arrivedAt: number }
+    | undefined;
 
   /** @param row its item, or `undefined` for a series that has none. */
   constructor(series: string, layout: StateLayout, row: Row | undefined, onReset: OnReset) {
@@ -75,9 +77,14 @@ export class SourceState {
   }
 
   /** `record` is being taken in. */
-  advance({ shardId, sequenceNumber, subSequenceNumber }: StreamRecord): void {
-    this.#last = { shardId, sequenceNumber, subSequenceNumber };
+  advance({ shardId, sequenceNumber, subSequenceNumber, arrivedAt }: StreamRecord): void {
+    this.#last = { shardId, sequenceNumber, subSequenceNumber, arrivedAt };
     this.dirty = true;
+  }
+
+  /** When the last record that it took in arrived, in ms since the epoch. */
+  get arrivedAt(): number {
+    return this.#last?.arrivedAt ?? 0;
   }
 
   /** Position of the last record it took in. @throws Error when it took in none. */

@@ -157,13 +157,7 @@ export class StateCache {
     const { store, active, metrics, log } = this.#deps;
     await Promise.all(
       states.map(async (state) => {
-        const kept = await store.save(
-          state.series,
-          state.watermark,
-          state.attributes(active),
-          signal,
-          progress,
-        );
+        const kept = await store.save(state, state.attributes(active), signal, progress);
         metrics.stateWrites.inc({ outcome: kept ? 'stored' : 'fenced' });
         if (kept) {
           state.dirty = false;

@@ -10,8 +10,7 @@ import { StoppedError } from '../errors.ts';
 import type { ConsumerMetrics } from '../metrics.ts';
 import type { AdaptiveLimit } from '../sinks/adaptive-limit.ts';
 import { rowFrom, type WireRow } from '../sinks/wire.ts';
-import { STATE_PART } from './source-state.ts';
-import type { Watermark } from './watermark.ts';
+import { STATE_PART, type SourceState } from './source-state.ts';
 
 /** BatchGetItem takes 100 keys a call. */
 const MAX_KEYS_PER_CALL = 100;
@@ -97,8 +96,7 @@ export class StateStore {
    * @throws StoppedError when `signal` aborted; what DynamoDB refuses for good.
    */
   async save(
-    series: string,
-    watermark: Watermark,
+    { series, watermark, arrivedAt }: Pick<SourceState, 'series' | 'watermark' | 'arrivedAt'>,
     attributes: ReadonlyMap<string, string>,
     signal: AbortSignal,
     progress: () => void,
@@ -117,7 +115,9 @@ export class StateStore {
     let remove = '';
     if (ttlDays === 0) remove = ' REMOVE #e';
     else {
-      values.push(`":e":{"N":"${Math.floor(clock.now() / 1000) + ttlDays * DAY_SECONDS}"}`);
+      // By Kinesis's clock too: with ours years behind, the states of busy sources would be deleted.
+      const writtenAt = Math.max(clock.now(), arrivedAt);
+      values.push(`":e":{"N":"${Math.floor(writtenAt / 1000) + ttlDays * DAY_SECONDS}"}`);
       sets.push('#e=:e');
     }
     const body =
