@@ -23,6 +23,7 @@ import { ByteBudget } from './byte-budget.ts';
 import { FanOutConsumer } from './fan-out-consumer.ts';
 import type { FetchMode } from './modes.ts';
 import { ShardReader } from './shard-reader.ts';
+import type { ShardSourceFactory } from './shard-source.ts';
 import { createSources } from './sources.ts';
 
 const SHARD = 'shardId-000000000000';
@@ -92,14 +93,15 @@ interface ReaderOptions {
   register?: boolean;
   stallMs?: number;
   renewAfterMs?: number;
+  shardId?: string;
+  /** Those of the process, where several readers are of one. */
+  sources?: ShardSourceFactory;
 }
 
-function readerFrom(from: ReadFrom, options: ReaderOptions = {}): ShardReader {
+function sourcesOf({ register = true, stallMs, renewAfterMs }: ReaderOptions = {}): ShardSourceFactory {
   const { clock, mode } = subject;
-  const metrics = createConsumerMetrics(createRegistry('test'));
-  const { register = true, stallMs, renewAfterMs } = options;
   const consumer = new FanOutConsumer({ client, stream, consumer: 'app', register, clock });
-  const source = createSources(
+  return createSources(
     mode,
     { client, stream, pollIntervalMs: 200, clock },
     {
@@ -111,6 +113,12 @@ function readerFrom(from: ReadFrom, options: ReaderOptions = {}): ShardReader {
     },
     log,
   );
+}
+
+function readerFrom(from: ReadFrom, options: ReaderOptions = {}): ShardReader {
+  const { clock } = subject;
+  const metrics = createConsumerMetrics(createRegistry('test'));
+  const { shardId = SHARD, sources = sourcesOf(options) } = options;
   const reader = new ShardReader(
     {
       budget: options.budget ?? new ByteBudget(MIB),
@@ -120,8 +128,8 @@ function readerFrom(from: ReadFrom, options: ReaderOptions = {}): ShardReader {
       log,
       metrics,
     },
-    source(SHARD),
-    { shardId: SHARD, from, hashKeyRange: undefined },
+    sources(shardId),
+    { shardId, from, hashKeyRange: undefined },
   );
   readers.push(reader);
   return reader;
@@ -417,6 +425,33 @@ describe('a reader by fan-out', () => {
     await put('pushed too');
     expect(texts(await read(reader, 1))).toEqual(['pushed too']);
     expect(double.calls.get('GetRecords')).toBe(polls);
+  });
+
+  it('polls by FETCH=auto what it may no longer subscribe to, while an older subscription goes on', async () => {
+    await onItsDouble('auto');
+    const sources = sourcesOf();
+    await put('0');
+    const subscribed = readerFrom(HORIZON, { sources });
+    expect(texts(await read(subscribed, 1))).toEqual(['0']);
+    let refused = 0;
+    double.faults.rule(({ operation }) => {
+      if (operation !== 'SubscribeToShard') return undefined;
+      refused++;
+      return { kind: 'subscription', does: 'error', type: 'AccessDeniedException' };
+    });
+    const polled = readerFrom(HORIZON, { sources, shardId: OTHER_SHARD });
+    await next(polled);
+    const polling = (async () => {
+      for (;;) await next(polled);
+    })().catch(() => {});
+    for (let n = 1; n <= 40; n++) {
+      await put(String(n));
+      expect(texts(await read(subscribed, 1))).toEqual([String(n)]);
+      await subject.clock.sleep(500);
+    }
+    expect(refused).toBeLessThan(4); // once, and at the trials that are due on a slow machine
+    polled.close();
+    await polling;
   });
 
   it('polls by FETCH=auto when the service speaks no HTTP/2', async () => {

@@ -92,8 +92,9 @@ class AutoSource implements ShardSource {
       let brought = false;
       try {
         for await (const batch of this.#fanOut.read(position, signal, progress)) {
+          // Its first one: a subscription that goes on says nothing about whether another may be opened.
+          if (!brought) this.#choice.fanOutWorks();
           brought = true;
-          this.#choice.fanOutWorks();
           yield batch;
         }
         return;
