@@ -59,7 +59,7 @@ export class FanOutSource implements ShardSource {
     const abort = () => connection.abort();
     signal.addEventListener('abort', abort, { once: true });
     try {
-      const events = await this.#subscribe(position, connection);
+      const events = await this.#subscribe(position, connection, progress);
       const renewAt = clock.monotonic() + renewAfterMs;
       while (clock.monotonic() < renewAt) {
         const askedAt = clock.monotonic();
@@ -84,9 +84,12 @@ export class FanOutSource implements ShardSource {
   async #subscribe(
     position: Position,
     connection: AbortController,
+    progress: () => void,
   ): Promise<AsyncIterator<SubscribeToShardEventStream>> {
     const { client, consumer } = this.#deps;
     const ConsumerARN = await consumer.arn();
+    // At each step: all of them together may take longer than the time after which a shard's loop counts as stuck.
+    progress();
     const answer = await this.#inTime(
       client.send(
         new SubscribeToShardCommand({
@@ -98,6 +101,7 @@ export class FanOutSource implements ShardSource {
       ),
       connection,
     );
+    progress();
     const events = answer.EventStream?.[Symbol.asyncIterator]();
     if (!events)
       throw new WeirError('subscription-empty', `SubscribeToShard gave no events`, { retryable: true });

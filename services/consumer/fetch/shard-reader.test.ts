@@ -366,6 +366,19 @@ describe('a reader by fan-out', () => {
     expect(double.calls.get('SubscribeToShard')).toBeGreaterThan(2);
   });
 
+  it('tells that it is subscribed as progress, before the first event comes', async () => {
+    await onItsDouble('fanout');
+    await put('1');
+    double.faults.next({ kind: 'subscription', does: 'stall' });
+    const subscriptions: number[] = [];
+    const reader = readerFrom(HORIZON);
+    await reader.next(AbortSignal.timeout(15_000), () => {
+      subscriptions.push(double.calls.get('SubscribeToShard') ?? 0);
+    });
+    // Once when the first one was opened, and again before the second.
+    expect(subscriptions.filter((count) => count === 1).length).toBeGreaterThan(2);
+  });
+
   it('waits out a subscription that is younger than five seconds', async () => {
     await onItsDouble('fanout');
     const first = readerFrom(HORIZON);
