@@ -298,32 +298,40 @@ describe('weir on a stack as the demo is', () => {
     const { stream } = stack.resources;
     const shard = 'shardId-000000000000';
     const eventSourceARN = `arn:aws:kinesis:eu-west-1:000000000000:stream/${stream}`;
-    const eventID = `${shard}:7`;
-    const data = Buffer.from(JSON.stringify({ source: 'a', amount: 3, request_id: 'given-up' }));
-    const kinesis = {
-      sequenceNumber: '7',
-      partitionKey: 'a',
-      data: data.toString('base64'),
-      approximateArrivalTimestamp: 1_700_000_000,
-    };
-    const payload = JSON.stringify({ Records: [{ eventID, eventSourceARN, kinesis }] });
+    const data = (n: number) =>
+      Buffer.from(JSON.stringify({ source: 'a', amount: n, request_id: `given-up-${n}` }));
+    const Records = [7, 8, 9, 10, 11, 12].map((n) => ({
+      eventID: `${shard}:${n}`,
+      eventSourceARN,
+      kinesis: {
+        sequenceNumber: String(n),
+        partitionKey: 'a',
+        data: data(n).toString('base64'),
+        approximateArrivalTimestamp: 1_700_000_000,
+      },
+    }));
+    const payload = JSON.stringify({ Records });
     await writeFile(
       file,
       JSON.stringify({ requestContext: { condition: 'RetryAttemptsExhausted' }, payload }),
     );
-    expect(await json(dlqImportSchema, ['dlq', 'import', file])).toMatchObject({ dryRun: true, records: 1 });
+    expect(await json(dlqImportSchema, ['dlq', 'import', file])).toMatchObject({ dryRun: true, records: 6 });
     expect(await stack.deadLetters()).toEqual([]);
-    const id = `${stream}/${shard}/7`;
-    expect(await json(dlqImportSchema, ['dlq', 'import', file, '--yes'])).toMatchObject({ letters: [id] });
-    expect(await json(dlqShowSchema, ['dlq', 'show', id])).toMatchObject({
+    const ids = Records.map(({ kinesis }) => `${stream}/${shard}/${kinesis.sequenceNumber}`);
+    expect(await json(dlqImportSchema, ['dlq', 'import', file, '--yes'])).toMatchObject({ letters: ids });
+    expect(await json(dlqShowSchema, ['dlq', 'show', ids[0] ?? ''])).toMatchObject({
       reason: 'batch-given-up',
       message: 'RetryAttemptsExhausted',
-      data: data.toString(),
+      data: data(7).toString(),
     });
-    await json(dlqRedriveSchema, ['dlq', 'redrive', id, '--yes']);
+    const redriven = await json(dlqRedriveSchema, ['dlq', 'redrive', '--reason', 'batch-given-up', '--yes']);
+    // One source's records, as they came.
+    expect(redriven.letters.map(({ id }) => id)).toEqual(ids);
     await vi.waitFor(
       async () =>
-        expect(await stack.records()).toContainEqual(expect.objectContaining({ id: 'given-up', amount: 3 })),
+        expect(await stack.records()).toContainEqual(
+          expect.objectContaining({ id: 'given-up-12', amount: 12 }),
+        ),
       15_000,
     );
     await writeFile(file, '{"Records": []}');

@@ -1,7 +1,11 @@
 import { appendFile, readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import type { z } from 'zod';
-import { type DeadLetterHead, DeadLetterQueue } from '../../consumer/dead-letters/dead-letter-queue.ts';
+import {
+  byPosition,
+  type DeadLetterHead,
+  DeadLetterQueue,
+} from '../../consumer/dead-letters/dead-letter-queue.ts';
 import { type GivenUp, givenUpRecords } from '../../consumer/dead-letters/given-up.ts';
 import { systemClock as clock } from '../../shared/clock.ts';
 import { InputError } from '../backtest/errors.ts';
@@ -218,17 +222,17 @@ async function save(queue: DeadLetterQueue, id: string, file: string): Promise<v
 async function listed(queue: DeadLetterQueue, reason: string | undefined): Promise<DeadLetterHead[]> {
   const letters: DeadLetterHead[] = [];
   for await (const letter of queue.list(reason)) letters.push(letter);
-  return letters.sort((a, b) => (a.failedAt < b.failedAt ? -1 : 1));
+  return letters.sort((a, b) => a.failedAt.localeCompare(b.failedAt, 'en') || byPosition(a, b));
 }
 
-/** The dead letters that a command is about, oldest first. They must be named, so that nothing happens by a slip. */
+/** The dead letters that a command is about, in the order of the stream. They must be named, so that nothing happens by a slip. */
 async function chosen(queue: DeadLetterQueue, ids: readonly string[], options: Chosen): Promise<string[]> {
   const ways = [ids.length > 0, options.reason !== undefined, options.all === true];
   if (ways.filter(Boolean).length !== 1) {
     throw new InputError('say which dead letters: their ids, or --reason <code>, or --all');
   }
   if (ids.length > 0) return [...ids];
-  return (await listed(queue, options.reason)).map(({ id }) => id);
+  return (await listed(queue, options.reason)).sort(byPosition).map(({ id }) => id);
 }
 
 function jsonOf({ chunks: _, ...head }: DeadLetterHead) {

@@ -3,8 +3,9 @@ import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest'
 import { systemClock as clock } from '../../shared/clock.ts';
 import { idFromPosition } from '../../shared/ids.ts';
 import { TestStack } from '../../testkit/stack.ts';
-import { chainDetector, streamRecord, testPipeline, WHOLE_RANGE } from '../pipeline/fixtures.ts';
-import { DeadLetterQueue } from './dead-letter-queue.ts';
+import { chainDetector, replay, streamRecord, testPipeline, WHOLE_RANGE } from '../pipeline/fixtures.ts';
+import type { StreamRecord } from '../record.ts';
+import { type DeadLetterHead, DeadLetterQueue } from './dead-letter-queue.ts';
 
 let stack: TestStack;
 let queue: DeadLetterQueue;
@@ -164,6 +165,49 @@ describe('a redrive', () => {
       if (store === 'anomalies') expect(row?.rollup).toMatchObject({ count: 3, sum: 15 });
     },
   );
+
+  it('of a record that was given up with its batch counts once, if it had been stored after all', async () => {
+    const { dynamodb, resources } = stack;
+    const { signal } = new AbortController();
+    const work = async (records: readonly StreamRecord[]) => {
+      const { pipeline, close } = testPipeline(dynamodb, resources);
+      const processor = pipeline.open({ hashKeyRange: WHOLE_RANGE });
+      await processor.process(records, signal, () => {});
+      await processor.flush(signal, () => {});
+      close();
+    };
+    const all = [0, 1, 2, 3].map((n) => streamRecord(n, 's', n));
+    // The function was killed before it could answer; of the last record nothing was stored.
+    await work(all.slice(0, 2));
+    const given = [all[1], all[2]].map((record) => ({
+      record: record as StreamRecord,
+      reason: 'batch-given-up',
+      errorCode: 'batch-given-up',
+      message: 'RetryAttemptsExhausted',
+    }));
+    await queue.add(given, resources.stream);
+    for (const { id } of await letters()) await queue.redrive(id);
+    const redriven = (await onStream()).map((data, n) => ({
+      ...streamRecord(10 + n, 's', 0),
+      data: Buffer.from(data),
+    }));
+    await work([all[3] as StreamRecord, ...redriven]);
+    const { verdicts } = replay([0, 1, 3, 2].map((n) => all[n] as StreamRecord));
+    const scores = (await stack.records()).map((item) => [item.id, item.anomaly_score]);
+    expect(Object.fromEntries(scores)).toEqual(
+      Object.fromEntries(Array.from(verdicts, ([id, { score }]) => [id, score])),
+    );
+  });
+
+  it('of a given-up record leaves alone what is known of it as a dead letter', async () => {
+    const id = await spoil(event(5, { request_id: 'r-1' }));
+    const { data } = await queue.read(id);
+    const { shardId, sequenceNumber, partitionKey, arrivedAt } = (await letters())[0] as DeadLetterHead;
+    const record = { shardId, sequenceNumber, partitionKey, arrivedAt, data };
+    const why = { reason: 'batch-given-up', errorCode: 'batch-given-up', message: '' };
+    expect(await queue.add([{ record, ...why }], stack.resources.stream)).toEqual([id]);
+    expect(await letters()).toMatchObject([{ id, reason: 'processing-failed', errorCode: 'TypeError' }]);
+  });
 
   it('keeps what would fail again, unless it is forced', async () => {
     const id = await spoil('{"source":"s"}', undefined, {

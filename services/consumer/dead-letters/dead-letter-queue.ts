@@ -1,6 +1,8 @@
 import {
   BatchWriteItemCommand,
+  ConditionalCheckFailedException,
   type DynamoDBClient,
+  PutItemCommand,
   paginateQuery,
   paginateScan,
   type WriteRequest,
@@ -14,8 +16,11 @@ import type { Row } from '../../shared/kcl/lease-row.ts';
 import { decode } from '../pipeline/decode.ts';
 import type { StreamRecord } from '../record.ts';
 import { type DeadLetter, toRows } from '../sinks/dead-letters.ts';
+import { watermarkOf } from '../state/watermark.ts';
 
 const RETRY_MS = 100;
+/** Reason of those that no pipeline saw fail. */
+export const GIVEN_UP = 'batch-given-up';
 
 /** A dead letter without its bytes. */
 export interface DeadLetterHead {
@@ -142,7 +147,8 @@ export class DeadLetterQueue {
    * back into the dead letters.
    *
    * It carries the identity it had, so that a redrive that is made twice (its answer was lost, two people were at it)
-   * counts once, as a producer's retry does.
+   * counts once, as a producer's retry does. One that was given up with its batch is such a retry itself: it may have been
+   * stored after all.
    *
    * @param options.force also when it would fail again by today's code.
    * @throws WeirError as `read`, or what Kinesis and DynamoDB answer; the letter is there then.
@@ -169,8 +175,8 @@ export class DeadLetterQueue {
   }
 
   /**
-   * Keeps records as dead letters that no pipeline saw fail: those of batches that were given up before one did. The same
-   * record again overwrites itself.
+   * Keeps records as dead letters that no pipeline saw fail: those of batches that were given up before one did. What is a
+   * dead letter already stays as it is: a pipeline knew more of it.
    *
    * @param stream that they are of. @returns their ids.
    * @throws WeirError, or what DynamoDB answers.
@@ -180,11 +186,22 @@ export class DeadLetterQueue {
     const ids: string[] = [];
     for (const letter of letters) {
       // Chunk 0 names the others, so it comes last.
-      const rows = toRows(letter, stream, failedAt).reverse();
-      await this.#write(rows.map((Item) => ({ PutRequest: { Item } })));
-      ids.push(rows.at(-1)?.id?.S ?? '');
+      const [head = {}, ...rest] = toRows(letter, stream, failedAt);
+      await this.#write(rest.map((Item) => ({ PutRequest: { Item } })));
+      await this.#putNew(head);
+      ids.push(head.id?.S ?? '');
     }
     return ids;
+  }
+
+  async #putNew(Item: Row): Promise<void> {
+    const { dynamodb, table: TableName } = this.#deps;
+    const ConditionExpression = 'attribute_not_exists(id)';
+    try {
+      await dynamodb.send(new PutItemCommand({ TableName, Item, ConditionExpression }));
+    } catch (error) {
+      if (!(error instanceof ConditionalCheckFailedException)) throw error;
+    }
   }
 
   /** Chunk 0 goes first: from then on there is no such dead letter. */
@@ -211,6 +228,16 @@ export class DeadLetterQueue {
   }
 }
 
+/** In the order of the stream, as far as it has one: along a lineage of shards. */
+export function byPosition(a: DeadLetterHead, b: DeadLetterHead): number {
+  const [one, other] = [a, b].map(
+    ({ stream, shardId, sequenceNumber, subSequenceNumber }) =>
+      `${stream}/${watermarkOf(shardId, sequenceNumber, subSequenceNumber)}`,
+  ) as [string, string];
+  if (one === other) return 0;
+  return one < other ? -1 : 1;
+}
+
 function recordOf({ subSequenceNumber, ...place }: DeadLetterHead, data: Buffer): StreamRecord {
   return { ...place, ...(subSequenceNumber === undefined ? {} : { subSequenceNumber }), data };
 }
@@ -229,8 +256,11 @@ function failureOf(record: StreamRecord, stream: string): { reason: string; mess
  * The bytes of a record with the dead letter that it comes from, so that it is not taken for a retry of the record it was, and
  * with the `request_id` that it counts under. One that came without is known by its old position, which the new one
  * can't tell. Both are written into its text, which else stays as it is.
+ *
+ * A record that was given up with its batch doesn't name its letter. It, or a producer's retry of it, may have its result: a
+ * window that knows its id says so, since it was stored after the result.
  */
-function withIdentity(record: StreamRecord, { id, stream }: DeadLetterHead): Uint8Array {
+function withIdentity(record: StreamRecord, { id, stream, reason }: DeadLetterHead): Uint8Array {
   const text = Buffer.from(record.data).toString('utf8');
   let parsed: unknown;
   try {
@@ -245,7 +275,8 @@ function withIdentity(record: StreamRecord, { id, stream }: DeadLetterHead): Uin
     fields.push(`"request_id":"${requestId}"`);
   }
   // At the end: of a name that comes twice, as in a record that is redriven again, the last one counts.
-  fields.push(`"${REDRIVEN_FROM}":${JSON.stringify(id)}`);
+  if (reason !== GIVEN_UP) fields.push(`"${REDRIVEN_FROM}":${JSON.stringify(id)}`);
+  if (fields.length === 0) return record.data;
   const comma = Object.keys(parsed).length > 0 ? ',' : '';
   return Buffer.from(`${text.slice(0, text.lastIndexOf('}'))}${comma}${fields.join()}}`);
 }

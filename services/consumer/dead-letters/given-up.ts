@@ -3,13 +3,17 @@ import * as z from 'zod';
 import { WeirError } from '../../shared/errors.ts';
 import { fromEvent } from '../lambda/kinesis-event.ts';
 import type { DeadLetter } from '../sinks/dead-letters.ts';
+import { GIVEN_UP } from './dead-letter-queue.ts';
+
+/** Of a stream, or where the mapping has fan-out of its consumer: the event source is that then. */
+const SOURCE_ARN = /^arn:[^:]+:kinesis:[^/]+\/([\w.-]+)(?:\/consumer\/[\w.-]+:\d+)?$/;
 
 const event = z.object({
   Records: z
     .array(
       z.object({
         eventID: z.string().regex(/^shardId-\d+:\d+$/),
-        eventSourceARN: z.string().regex(/^arn:[^:]+:kinesis:[^/]+\/[\w.-]+$/),
+        eventSourceARN: z.string().regex(SOURCE_ARN),
         kinesis: z.object({
           sequenceNumber: z.string().regex(/^\d+$/),
           partitionKey: z.string().min(1),
@@ -21,6 +25,15 @@ const event = z.object({
     .min(1),
 });
 const condition = z.object({ requestContext: z.object({ condition: z.string() }) });
+/** All that a destination other than a bucket is sent. */
+const place = z.object({
+  KinesisBatchInfo: z.object({
+    streamArn: z.string(),
+    shardId: z.string(),
+    startSequenceNumber: z.string(),
+    endSequenceNumber: z.string(),
+  }),
+});
 
 /** Records that never came to their end in the function, by stream. */
 export interface GivenUp {
@@ -43,12 +56,13 @@ export function givenUpRecords(text: string): GivenUp[] {
     const [issue] = parsed.error.issues;
     throw new WeirError(
       'batch-unreadable',
-      `this is no batch of a Kinesis event source: ${issue?.path.join('.')} ${issue?.message}`,
+      withoutRecords(found.payload) ??
+        `this is no batch of a Kinesis event source: ${issue?.path.join('.')} ${issue?.message}`,
     );
   }
   const byStream = new Map<string, DeadLetter[]>();
   for (const record of parsed.data.Records) {
-    const stream = record.eventSourceARN.slice(record.eventSourceARN.indexOf('/') + 1);
+    const [, stream = ''] = SOURCE_ARN.exec(record.eventSourceARN) ?? [];
     const letters = byStream.get(stream) ?? [];
     byStream.set(stream, letters);
     const { records } = fromEvent(
@@ -57,11 +71,22 @@ export function givenUpRecords(text: string): GivenUp[] {
       undefined,
     );
     for (const one of records) {
-      const { reason = 'batch-given-up', message = found.why } = one.refused ?? {};
+      const { reason = GIVEN_UP, message = found.why } = one.refused ?? {};
       letters.push({ record: one, reason, errorCode: reason, message });
     }
   }
   return Array.from(byStream, ([stream, letters]) => ({ stream, letters }));
+}
+
+/** What to do with an object that has no payload. */
+function withoutRecords(object: unknown): string | undefined {
+  const found = place.safeParse(object).data?.KinesisBatchInfo;
+  if (!found) return undefined;
+  const { streamArn, shardId, startSequenceNumber: from, endSequenceNumber: to } = found;
+  return (
+    'this says where the batch was and has none of its records, as destinations in SQS and SNS get it: give the mapping a ' +
+    `bucket. Until the stream's retention is over they are in ${shardId} of ${streamArn}, from ${from} to ${to}`
+  );
 }
 
 function payloadOf(text: string): { payload: unknown; why: string } {

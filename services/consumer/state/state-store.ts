@@ -10,7 +10,7 @@ import { StoppedError } from '../errors.ts';
 import type { ConsumerMetrics } from '../metrics.ts';
 import type { AdaptiveLimit } from '../sinks/adaptive-limit.ts';
 import { rowFrom, type WireRow } from '../sinks/wire.ts';
-import { STATE_PART, type SourceState } from './source-state.ts';
+import { type SourceState, STATE_PART } from './source-state.ts';
 
 /** BatchGetItem takes 100 keys a call. */
 const MAX_KEYS_PER_CALL = 100;
