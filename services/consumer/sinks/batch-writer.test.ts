@@ -122,10 +122,11 @@ describe('the batch writer', () => {
     const RETRY_MS = 30_000;
     const down = () => Object.assign(new Error('planned'), { name: 'InternalServerError' });
     /** A table for which `fails` decides, on a clock that is quick. */
-    function writerFor(fails: (body: string) => boolean) {
+    function writerFor(fails: (body: string) => boolean | Error) {
       const quick = new ScaledClock(500);
       const call = async (_operation: string, body: string) => {
-        if (fails(body)) throw down();
+        const failure = fails(body);
+        if (failure) throw failure === true ? down() : failure;
         return '{"UnprocessedItems":{}}';
       };
       const suspicious = new BatchWriter({
@@ -159,6 +160,30 @@ describe('the batch writer', () => {
       const { keys, tookMs } = await writerFor((body) => body.includes('PutRequest')).tryAll(1);
       expect(keys).toEqual(['id-0']);
       expect(tookMs).toBeGreaterThan(RETRY_MS);
+    });
+
+    it('tries it again first, since an outage may have ended while its last call was under way', async () => {
+      let over = false;
+      const { keys } = await writerFor((body) => {
+        if (body.includes('DeleteRequest')) over = true;
+        return !over;
+      }).tryAll(1);
+      expect(keys).toEqual([]);
+    });
+
+    it('does not for being throttled after an outage, while others are not', async () => {
+      const throttled = Object.assign(new Error('planned'), { name: 'ThrottlingException' });
+      let outage = true;
+      let throttles = 0;
+      const { quick, tryAll } = writerFor((body) => {
+        if (outage) return true;
+        return body.includes('PutRequest') && throttles++ < 20 && throttled;
+      });
+      void quick.sleep(2 * RETRY_MS).then(() => {
+        outage = false;
+      });
+      expect((await tryAll(1)).keys).toEqual([]);
+      expect(throttles).toBe(21);
     });
 
     it('waits for a table that takes nothing, however long that is', async () => {

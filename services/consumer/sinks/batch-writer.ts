@@ -73,7 +73,8 @@ type Attempt =
  *   is down, throttled or forbidden is no reason to give a record up.
  * - A call refused by validation is halved until the one item at fault stands alone; that one is returned.
  * - So is a call that failed 5 times, by no throttle, and for `retryMs`, if the table takes another write right then: it
- *   is asked to delete what isn't there. As long as it doesn't take that either, it is the table's fault.
+ *   is asked to delete what isn't there. As long as it doesn't take that either, it is the table's fault. An item that stands
+ *   alone must fail as often again after that.
  */
 export class BatchWriter {
   readonly #deps: BatchWriterDeps;
@@ -119,6 +120,8 @@ export class BatchWriter {
     const { clock, random, limit, metrics, retryMs } = this.#deps;
     let pending = items;
     let triedFrom = since;
+    // The table was seen to take another write while it failed on this one.
+    let suspected = false;
     for (let attempt = 0, failures = 0; ; attempt++) {
       // Waiting for a backoff is not waiting in flight: the limit's room is for calls.
       const result = await limit.run(() => this.#attempt(pending, signal, progress));
@@ -129,15 +132,21 @@ export class BatchWriter {
         if (result.left.length < pending.length) {
           attempt = failures = 0;
           triedFrom = clock.monotonic();
+          suspected = false;
         }
         pending = result.left;
         metrics.writeRetries.inc({ reason: 'unprocessed' });
       } else {
         const { error, throttled } = result;
         if (!throttled) failures++;
-        const tried = failures >= MAX_ATTEMPTS && clock.monotonic() - triedFrom >= retryMs;
-        if (isRefusal(error) || (tried && (await this.#takesAnother(signal)))) {
-          const [only] = pending;
+        const tried = !throttled && failures >= MAX_ATTEMPTS && clock.monotonic() - triedFrom >= retryMs;
+        const atFault = tried && (await this.#takesAnother(signal));
+        const [only] = pending;
+        if (atFault && !suspected && pending.length === 1) {
+          // Not yet: an outage may have ended while its last call was under way.
+          suspected = true;
+          attempt = failures = 0;
+        } else if (atFault || isRefusal(error)) {
           if (only && pending.length === 1) {
             refused.push({ key: only.key, error: error as Error });
             return;
