@@ -127,8 +127,7 @@ export function assemblePipeline(
       ...context,
       dynamodb,
       table: config.STATE_TABLE,
-      // The minute that is open has no item of its own: with the state it would be lost.
-      ttlDays: rollups ? 0 : config.STATE_TTL_DAYS,
+      ttlDays: config.STATE_TTL_DAYS,
       limit: stateLimit,
     }),
     stateBudget: new ByteBudget(config.STATE_CACHE_BYTES, context.metrics.stateBytes),

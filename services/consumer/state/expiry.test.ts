@@ -79,5 +79,9 @@ describe('the state of a source', () => {
     await take(1);
     await take(2, { store: 'anomalies' });
     expect(await expiresAt()).toEqual([undefined]);
+    // No longer written, and still the only one.
+    await take(3, { store: 'all' });
+    expect(await expiresAt()).toEqual([undefined]);
+    expect(await stack.states()).toMatchObject([{ rollup: { count: 1, sum: 2 } }]);
   });
 });

@@ -36,6 +36,8 @@ export class SourceState {
   /** One for each of the layout's detectors. */
   readonly detectorStates: unknown[];
   rollup: Rollup | undefined;
+  /** Its item has a minute that stands nowhere else, maybe of a time when `STORE` was `anomalies`. */
+  readonly hasMinute: boolean;
   /** Changed since it was loaded or saved. */
   dirty = false;
   /** The slice that last met it. */
@@ -60,6 +62,7 @@ export class SourceState {
     }
     this.detectorStates = layout.detectors.map((detector) => loadDetector(detector, row, onReset));
     this.rollup = layout.rollups ? loadRollup(row) : undefined;
+    this.hasMinute = layout.rollups || row?.rollup !== undefined;
   }
 
   /** Estimate of what it takes in memory. */

@@ -96,7 +96,7 @@ export class StateStore {
    * @throws StoppedError when `signal` aborted; what DynamoDB refuses for good.
    */
   async save(
-    { series, watermark, arrivedAt }: Pick<SourceState, 'series' | 'watermark' | 'arrivedAt'>,
+    { series, watermark, arrivedAt, hasMinute }: SourceState,
     attributes: ReadonlyMap<string, string>,
     signal: AbortSignal,
     progress: () => void,
@@ -113,8 +113,10 @@ export class StateStore {
     }
     names.push(`"#e":"${EXPIRES_AT}"`);
     let remove = '';
-    if (ttlDays === 0) remove = ' REMOVE #e';
-    else {
+    // The minute that is open has no item of its own: with the state it would be lost.
+    if (ttlDays === 0 || hasMinute) {
+      remove = ' REMOVE #e';
+    } else {
       // By Kinesis's clock too: with ours years behind, the states of busy sources would be deleted.
       const writtenAt = Math.max(clock.now(), arrivedAt);
       values.push(`":e":{"N":"${Math.floor(writtenAt / 1000) + ttlDays * DAY_SECONDS}"}`);
