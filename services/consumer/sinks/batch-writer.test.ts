@@ -162,14 +162,20 @@ describe('the batch writer', () => {
       expect(tookMs).toBeGreaterThan(RETRY_MS);
     });
 
-    it('tries it again first, since an outage may have ended while its last call was under way', async () => {
-      let over = false;
-      const { keys } = await writerFor((body) => {
-        if (body.includes('DeleteRequest')) over = true;
-        return !over;
-      }).tryAll(1);
-      expect(keys).toEqual([]);
-    });
+    it.each([
+      ['an outage', [true]],
+      ['the second outage', [true, false, true]],
+    ])(
+      'tries it again first, since %s may have ended while its last call was under way',
+      async (_, takes) => {
+        let asked = 0;
+        const { keys } = await writerFor((body) =>
+          body.includes('DeleteRequest') ? !takes[asked++] : asked < takes.length,
+        ).tryAll(1);
+        expect(keys).toEqual([]);
+        expect(asked).toBe(takes.length);
+      },
+    );
 
     it('does not for being throttled after an outage, while others are not', async () => {
       const throttled = Object.assign(new Error('planned'), { name: 'ThrottlingException' });

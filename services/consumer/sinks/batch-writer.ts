@@ -141,6 +141,7 @@ export class BatchWriter {
         if (!throttled) failures++;
         const tried = !throttled && failures >= MAX_ATTEMPTS && clock.monotonic() - triedFrom >= retryMs;
         const atFault = tried && (await this.#takesAnother(signal));
+        if (tried && !atFault) suspected = false;
         const [only] = pending;
         if (atFault && !suspected && pending.length === 1) {
           // Not yet: an outage may have ended while its last call was under way.
