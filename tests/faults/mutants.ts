@@ -43,8 +43,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'shard-consumer.ts',
-        find: '    await processor.flush(abort, this.#progress);\n    // Not waited for',
-        replace: '    // Not waited for',
+        find: '    await processor.flush(abort, this.#progress);\n    this.#failures = 0;',
+        replace: '    this.#failures = 0;',
       },
     ],
   },
