@@ -133,6 +133,7 @@ describe('the producer under overload', () => {
       NODE_OPTIONS: `--max-old-space-size=${heap} --max-semi-space-size=${semiSpace}`,
       BUFFER_MAX_BYTES: String(buffer),
       BODIES_MAX_BYTES: String(bodies),
+      MAX_BATCH_BYTES: '1000000',
       BUFFER_MAX_AGE_MS: '1000',
       EVENT_DEADLINE_MS: '2000',
     });

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import {
   commonEnv,
+  type EnvOf,
   type EnvShape,
   integer,
   oneOf,
@@ -10,6 +11,7 @@ import {
   port,
   text,
 } from '../shared/config.ts';
+import { ConfigError } from '../shared/errors.ts';
 
 /** Kinesis takes 1 MiB a record, partition key and enrichment included. */
 const MAX_EVENT_BYTES = 1_000_000;
@@ -71,11 +73,14 @@ export const producerEnv = {
       min: 1_048_576,
     },
   ),
-  MAX_BATCH_BYTES: integer('Largest body of `POST /send/batch`, measured after decompression.', {
-    default: 10_485_760,
-    min: 1_024,
-    max: 268_435_456,
-  }),
+  MAX_BATCH_BYTES: integer(
+    'Largest body of `POST /send/batch`, measured after decompression. Two of them have to fit in `BODIES_MAX_BYTES`, beside 512 bytes for each of `MAX_BATCH_EVENTS`.',
+    {
+      default: 10_485_760,
+      min: 1_024,
+      max: 268_435_456,
+    },
+  ),
   MAX_BATCH_EVENTS: integer('Events that one `POST /send/batch` may have.', {
     default: 10_000,
     min: 1,
@@ -148,6 +153,25 @@ export const producerEnv = {
     parse: parseOrigins,
   }),
 } as const satisfies EnvShape;
+
+/** What the outcome of an event of a batch takes until it is answered, about. */
+export const OUTCOME_BYTES = 512;
+
+/**
+ * One that needs more room than there is would be told to come again later, for ever.
+ *
+ * @throws ConfigError when `BODIES_MAX_BYTES` has no room for the largest batch that may come.
+ */
+export function assertRoomForBatches(
+  config: Pick<EnvOf<typeof producerEnv>, 'BODIES_MAX_BYTES' | 'MAX_BATCH_BYTES' | 'MAX_BATCH_EVENTS'>,
+): void {
+  // A body whose length nobody announced takes up to twice its bytes while it grows.
+  const needed = 2 * config.MAX_BATCH_BYTES + config.MAX_BATCH_EVENTS * OUTCOME_BYTES;
+  if (needed <= config.BODIES_MAX_BYTES) return;
+  throw new ConfigError(
+    `BODIES_MAX_BYTES=${config.BODIES_MAX_BYTES} has no room for the largest batch: raise it to ${needed} or more, or lower MAX_BATCH_BYTES or MAX_BATCH_EVENTS`,
+  );
+}
 
 /** As express takes it: nobody, so many hops, or these addresses. */
 export type TrustedProxies = false | number | string[];

@@ -10,7 +10,7 @@ import { createTracing } from '../shared/tracing.ts';
 import { Quota } from './admission/quota.ts';
 import { createAuth } from './auth/create.ts';
 import { Batcher } from './batching/batcher.ts';
-import { producerEnv } from './config.ts';
+import { assertRoomForBatches, producerEnv } from './config.ts';
 import { buildApp } from './http/app.ts';
 import { BodyBudget } from './http/body-reader.ts';
 import { listenerOf, messagesOf } from './http/messages.ts';
@@ -41,6 +41,7 @@ const GRACE_SHARE = 0.8;
 Buffer.poolSize = 8 * 1024;
 
 await runService('producer', producerEnv, async ({ config, log, registry, shutdown }) => {
+  assertRoomForBatches(config);
   const metrics = createProducerMetrics(registry);
   const auth = await createAuth(config, { clock, log, metrics });
   const kinesis = createKinesisClient({

@@ -1,5 +1,6 @@
 import type { Request, RequestHandler } from 'express';
 import type { Logger } from '../../shared/log.ts';
+import { OUTCOME_BYTES } from '../config.ts';
 import { NotStoredError } from '../errors.ts';
 import { type RequestContext, toProblem } from '../ingest/ingest.ts';
 import type { RawEvent } from '../ingest/raw-event.ts';
@@ -14,9 +15,6 @@ import { HttpProblem } from './problems.ts';
 import { idempotencyKeyOf, requestContext } from './request-context.ts';
 import { answerJson, closeWhenDraining, type SendDeps } from './send.ts';
 import { Turns } from './turns.ts';
-
-/** What an event's outcome takes until it is answered, about. */
-const OUTCOME_BYTES = 512;
 
 export interface SendBatchDeps extends SendDeps {
   maxBatchBytes: number;
