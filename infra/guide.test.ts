@@ -9,8 +9,8 @@ import {
   failedBatchesBucket,
   LAMBDA_FUNCTION,
   parameterPrefix,
-  tableNames,
 } from '../cdk8s/environments/names.ts';
+import { tableNames } from '../services/shared/tables.ts';
 import { commandsOf } from '../tests/commands-of.ts';
 import { plan } from './cli.ts';
 

@@ -20,12 +20,23 @@ const FORBIDDEN = [
   ['consumer', '../producer/config.ts'],
   ['consumer/sinks', '../../producer/errors.ts'],
   ['testkit', '../producer/errors.ts'],
+  // What is deployed, or looks at it, is not built on what deploys it.
+  ...['shared', 'detectors', 'producer', 'consumer', 'controller', 'console', 'cli', 'testkit'].flatMap(
+    (service) => [
+      [service, '../../infra/stacks/data.ts'] as const,
+      [service, '../../cdk8s/environments/names.ts'] as const,
+    ],
+  ),
+  ['controller/runtime', '../../../cdk8s/crd/stream-scaler.ts'],
 ] as const;
 const ALLOWED = [
   ['producer/http', '../../shared/clock.ts'],
   ['consumer', '../detectors/registry.ts'],
   ['testkit', '../shared/clock.ts'],
   ['shared/kcl', '../errors.ts'],
+  ['controller/keda', '../../../cdk8s/crd/stream-scaler.ts'],
+  ['console', '../../cdk8s/crd/status.ts'],
+  ['cli', '../consumer/config.ts'],
 ] as const;
 
 describe('the house', () => {

@@ -1,6 +1,7 @@
 import { k8s } from 'cdk8s-plus-27';
 import type { Construct } from 'constructs';
 import { consoleEnv } from '../../services/console/config.ts';
+import { tableNames } from '../../services/shared/tables.ts';
 import { Config } from '../constructs/config.ts';
 import { HardenedDeployment, PRIORITY } from '../constructs/hardened-deployment.ts';
 import { labelsOf } from '../constructs/labels.ts';
@@ -17,7 +18,7 @@ import {
 } from '../constructs/network.ts';
 import { createRole, createServiceAccount } from '../constructs/service-account.ts';
 import { GROUP, PLURAL } from '../crd/stream-scaler.ts';
-import { mainGroup, tableNames } from '../environments/names.ts';
+import { mainGroup } from '../environments/names.ts';
 import type { Environment } from '../environments/schema.ts';
 import { imageReference } from '../images.ts';
 import { CONSUMER } from './consumer.ts';

@@ -1,6 +1,7 @@
 import { ApiObject } from 'cdk8s';
 import type { Construct } from 'constructs';
 import { consumerEnv } from '../../services/consumer/config.ts';
+import { tableNames } from '../../services/shared/tables.ts';
 import { Config } from '../constructs/config.ts';
 import { HardenedDeployment, PRIORITY } from '../constructs/hardened-deployment.ts';
 import {
@@ -14,7 +15,6 @@ import {
 } from '../constructs/network.ts';
 import { createServiceAccount } from '../constructs/service-account.ts';
 import { API_VERSION, KIND, type StreamScalerSpecInput } from '../crd/stream-scaler.ts';
-import { tableNames } from '../environments/names.ts';
 import type { Environment } from '../environments/schema.ts';
 import { imageReference } from '../images.ts';
 

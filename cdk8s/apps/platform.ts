@@ -1,11 +1,12 @@
 import { ApiObject } from 'cdk8s';
 import { k8s } from 'cdk8s-plus-27';
 import type { Construct } from 'constructs';
+import { tableNames } from '../../services/shared/tables.ts';
 import { PRIORITY } from '../constructs/hardened-deployment.ts';
 import { PART_OF_WEIR } from '../constructs/labels.ts';
 import { toDns } from '../constructs/network.ts';
 import { GROUP, PLURAL, STREAM_SCALER_CRD, VERSION } from '../crd/stream-scaler.ts';
-import { consumerGroups, IMAGES, tableNames } from '../environments/names.ts';
+import { consumerGroups, IMAGES } from '../environments/names.ts';
 import { repositoryUri } from '../environments/registry.ts';
 import type { Environment } from '../environments/schema.ts';
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { tableNames } from '../../services/shared/tables.ts';
 import { environments } from './environments.ts';
-import { consumerGroups, mainGroup, tableNames } from './names.ts';
+import { consumerGroups, mainGroup } from './names.ts';
 import { prod } from './prod.ts';
 import { defineEnvironment, type EnvironmentInput } from './schema.ts';
 import { staging } from './staging.ts';

@@ -8,24 +8,6 @@ export type PodService = (typeof POD_SERVICES)[number];
 export const IMAGES = ['producer', 'consumer', 'controller'] as const;
 export type Image = (typeof IMAGES)[number];
 
-/** Tables of one consumer group. */
-export interface TableNames {
-  records: string;
-  leases: string;
-  state: string;
-  deadLetters: string;
-}
-
-/** A group's name begins the names of its tables, so different groups share none. */
-export function tableNames(group: string): TableNames {
-  return {
-    records: `${group}-records`,
-    leases: `${group}-leases`,
-    state: `${group}-state`,
-    deadLetters: `${group}-dead-letters`,
-  };
-}
-
 /** The group whose tables the console shows and `weir` reads when none is named. */
 export function mainGroup(env: Environment): string {
   const group = env.consumers.pods?.group ?? env.consumers.lambda?.group;

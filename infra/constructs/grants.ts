@@ -1,7 +1,8 @@
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
-import { streamArn, tableArn, tableNames } from '../../cdk8s/environments/names.ts';
+import { streamArn, tableArn } from '../../cdk8s/environments/names.ts';
 import type { Environment } from '../../cdk8s/environments/schema.ts';
 import type { AwsCalls } from '../../services/shared/aws-calls.ts';
+import { tableNames } from '../../services/shared/tables.ts';
 
 /** Kinesis calls that make the stream encrypt or decrypt with its key, as the caller. */
 const KEY_USE: Readonly<Record<string, string>> = {

@@ -6,8 +6,9 @@ import {
   Stats,
   TreatMissingData,
 } from 'aws-cdk-lib/aws-cloudwatch';
-import { consumerGroups, tableNames } from '../../cdk8s/environments/names.ts';
+import { consumerGroups } from '../../cdk8s/environments/names.ts';
 import type { Environment } from '../../cdk8s/environments/schema.ts';
+import { tableNames } from '../../services/shared/tables.ts';
 import { eventSourceMetric, kinesisMetric, lambdaMetric, tableMetric } from '../constructs/metrics.ts';
 
 /** An alarm, and the name of its page in `docs/runbooks/`. */

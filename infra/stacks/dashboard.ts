@@ -7,8 +7,9 @@ import {
   Stats,
   TextWidget,
 } from 'aws-cdk-lib/aws-cloudwatch';
-import { consumerGroups, tableNames } from '../../cdk8s/environments/names.ts';
+import { consumerGroups } from '../../cdk8s/environments/names.ts';
 import type { Environment } from '../../cdk8s/environments/schema.ts';
+import { tableNames } from '../../services/shared/tables.ts';
 import { customMetric, kinesisMetric, lambdaMetric, tableMetric } from '../constructs/metrics.ts';
 import { podsBehind } from './alarms.ts';
 

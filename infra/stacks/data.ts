@@ -5,12 +5,7 @@ import { Key } from 'aws-cdk-lib/aws-kms';
 import { BlockPublicAccess, Bucket, BucketEncryption, ObjectOwnership } from 'aws-cdk-lib/aws-s3';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
-import {
-  apiKeysSecretName,
-  failedBatchesBucket,
-  parameterPrefix,
-  tableNames,
-} from '../../cdk8s/environments/names.ts';
+import { apiKeysSecretName, failedBatchesBucket, parameterPrefix } from '../../cdk8s/environments/names.ts';
 import type { Environment } from '../../cdk8s/environments/schema.ts';
 import {
   DEAD_LETTER_TABLE,
@@ -18,6 +13,7 @@ import {
   LEASE_TABLE,
   RECORDS_TABLE,
   STATE_TABLE,
+  tableNames,
 } from '../../services/shared/tables.ts';
 import { publish } from '../constructs/parameters.ts';
 import { createTable } from '../constructs/table.ts';

@@ -24,10 +24,10 @@ import {
   parameterPrefix,
   roleName,
   streamArn,
-  tableNames,
 } from '../../cdk8s/environments/names.ts';
 import type { Environment } from '../../cdk8s/environments/schema.ts';
 import { lambdaCalls } from '../../services/consumer/aws-calls.ts';
+import { tableNames } from '../../services/shared/tables.ts';
 import { callStatements, keyStatement } from '../constructs/grants.ts';
 import { publish } from '../constructs/parameters.ts';
 import { importVpc } from './network.ts';

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { expect } from 'vitest';
-import { consumerGroups, tableNames } from '../../cdk8s/environments/names.ts';
+import { consumerGroups } from '../../cdk8s/environments/names.ts';
 import type { Environment } from '../../cdk8s/environments/schema.ts';
 import {
   DEAD_LETTER_TABLE,
@@ -9,6 +9,7 @@ import {
   RECORDS_TABLE,
   STATE_TABLE,
   type TableDefinition,
+  tableNames,
 } from '../../services/shared/tables.ts';
 import { type CfnTemplate, ofType } from './templates.ts';
 

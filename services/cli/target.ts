@@ -1,10 +1,10 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import type { KinesisClient } from '@aws-sdk/client-kinesis';
 import { type Command, Option } from 'commander';
-import { tableNames } from '../../cdk8s/environments/names.ts';
 import { consumerEnv } from '../consumer/config.ts';
 import { awsOptions, createDynamoDBClient, createKinesisClient } from '../shared/aws.ts';
 import { commonEnv, parseEnv, text } from '../shared/config.ts';
+import { tableNames } from '../shared/tables.ts';
 import { readDemo } from './demo-file.ts';
 
 /** Tables that a command may look at, by the variable that names them and its option. */

@@ -79,3 +79,21 @@ export const DEAD_LETTER_TABLE: TableDefinition = {
     { AttributeName: 'chunk', AttributeType: 'N' },
   ],
 };
+
+/** Tables of one consumer group. */
+interface TableNames {
+  records: string;
+  leases: string;
+  state: string;
+  deadLetters: string;
+}
+
+/** A group's name begins the names of its tables, so different groups share none. */
+export function tableNames(group: string): TableNames {
+  return {
+    records: `${group}-records`,
+    leases: `${group}-leases`,
+    state: `${group}-state`,
+    deadLetters: `${group}-dead-letters`,
+  };
+}
