@@ -5,6 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { demoSchema } from '../services/cli/schemas.ts';
 
 const TIMEOUT_MS = 60_000;
 let folder: string;
@@ -67,7 +68,7 @@ describe('npm run demo', () => {
   it('replays flights, checks them, and ends with 0', { timeout: TIMEOUT_MS }, async () => {
     const { exit, out, err } = demo('--exit', '--json', '--events', '400');
     expect(await exit, err()).toBe(0);
-    const result = JSON.parse(out());
+    const result = demoSchema.parse(JSON.parse(out()));
     expect(result).toMatchObject({
       ok: true,
       events: 400,
@@ -89,7 +90,12 @@ describe('npm run demo', () => {
     const fields = ['--source-field', 'shop', '--amount-field', 'total', '--timestamp-field', 'at'];
     const { exit, out, err } = demo('--exit', '--json', '--input', file, ...fields, '--threshold', '500');
     expect(await exit, err()).toBe(0);
-    expect(JSON.parse(out())).toMatchObject({ ok: true, events: 2, anomalies: 1, expectedAnomalies: 1 });
+    expect(demoSchema.parse(JSON.parse(out()))).toMatchObject({
+      ok: true,
+      events: 2,
+      anomalies: 1,
+      expectedAnomalies: 1,
+    });
   });
 
   it('stays up until Ctrl-C, then leaves nothing behind', { timeout: TIMEOUT_MS }, async () => {

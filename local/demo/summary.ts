@@ -1,23 +1,12 @@
+import type * as z from 'zod';
+import type { demoSchema } from '../../services/cli/schemas.ts';
 import type { LocalStack } from '../stack.ts';
 import { format } from './progress.ts';
-import type { Verdict } from './verify.ts';
 
 const TOP_SOURCES = 10;
 
 /** The outcome of a replay; what `--json` prints. */
-export interface DemoResult extends Verdict {
-  events: number;
-  sent: number;
-  /** Records scored and stored by the consumer's own count: more than `stored` if some were processed again. */
-  scored: number;
-  deadLetters: number;
-  threshold: number;
-  /** From the first event sent to the last one stored. */
-  seconds: number;
-  eventsPerSecond: number;
-  /** From the producer's acceptance to the stored result, in ms; null when nothing was stored. */
-  endToEndMs: { p50: number | null; p99: number | null };
-}
+export type DemoResult = z.output<typeof demoSchema>;
 
 /** The result for people. */
 export function renderSummary(result: DemoResult): string {

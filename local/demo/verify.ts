@@ -22,7 +22,7 @@ export interface Evidence {
   threshold: number;
 }
 
-export interface Verdict {
+interface Verdict {
   ok: boolean;
   stored: number;
   anomalies: number;

@@ -8,6 +8,7 @@ import { cell, table } from './markdown.ts';
 
 /** What a command prints with `--json`. */
 const SCHEMAS: Readonly<Record<string, z.ZodType>> = {
+  demo: schemas.demoSchema,
   send: schemas.sendSchema,
   tail: schemas.resultSchema,
   lag: schemas.lagSchema,
@@ -65,6 +66,8 @@ function section({ path, command }: Leaf): string {
     .filter(({ long }) => long !== '--help')
     .map((option) => [`\`${option.flags}\``, cell(help.optionDescription(option))]);
   const schema = SCHEMAS[path];
+  if (!schema && command.options.some(({ long }) => long === '--json'))
+    throw new Error(`weir ${path} --json prints what services/cli/schemas.ts does not say`);
   const parts = [
     `## weir ${path}`,
     command.description(),

@@ -8,6 +8,28 @@ const known = <T extends z.ZodType>(schema: T, description: string) =>
   schema.nullable().describe(`${description}; null when not known`);
 const time = z.iso.datetime();
 
+export const demoSchema = z.strictObject({
+  ok: z.boolean().describe('every event is in the table once, in order, with the score computed apart'),
+  events: z.int().describe('to be sent'),
+  sent: z.int(),
+  stored: z.int().describe('items in the records table'),
+  scored: z.int().describe("by the consumer's own count: more than `stored` if some were processed again"),
+  deadLetters: z.int(),
+  threshold: z.number(),
+  anomalies: z.int().describe('in the table'),
+  expectedAnomalies: z.int().describe('in the data'),
+  anomaliesBySource: z
+    .array(z.strictObject({ source: z.string(), anomalies: z.int() }))
+    .describe('most anomalies first'),
+  seconds: z.number().describe('from the first event sent to the last one stored'),
+  eventsPerSecond: z.number(),
+  endToEndMs: z.strictObject({
+    p50: known(z.number(), 'from the acceptance over HTTP to the stored result'),
+    p99: known(z.number(), 'the same'),
+  }),
+  problems: z.array(z.string()).describe('what is wrong, with the first examples of each kind'),
+});
+
 export const lagSchema = z.strictObject({
   at: time,
   stream: z.string(),
