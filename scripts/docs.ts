@@ -10,6 +10,7 @@ import { producerEnv } from '../services/producer/config.ts';
 import { commonEnv, describeEnv, type EnvShape } from '../services/shared/config.ts';
 import { cliReference } from './reference/cli.ts';
 import { crdReference } from './reference/crd.ts';
+import { httpReference } from './reference/http.ts';
 import { cell } from './reference/markdown.ts';
 
 const FOLDER = new URL('../docs/reference/', import.meta.url);
@@ -97,6 +98,7 @@ Fluent Bit or the CloudWatch agent picks them up.
 const pages = {
   'cli.md': cliReference(NOTICE),
   'configuration.md': configuration(),
+  'http.md': httpReference(NOTICE),
   'metrics.md': await metrics(),
   'stream-scaler.md': crdReference(NOTICE),
 };

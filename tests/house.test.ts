@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { PROBLEMS } from '../services/producer/http/problems.ts';
 
 const run = promisify(execFile);
 
@@ -88,19 +87,6 @@ describe('the house', () => {
 
   it('has fresh generated references', async () => {
     await run(process.execPath, ['scripts/docs.ts', '--check']);
-  });
-
-  it('documents every problem of the HTTP API', () => {
-    const page = readFileSync('docs/reference/http.md', 'utf8');
-    const documented = [...page.matchAll(/^\| (\d{3}) +\| `([a-z-]+)` +\|/gm)].map(([, status, code]) => [
-      code,
-      Number(status),
-    ]);
-    expect(documented.sort()).toEqual(
-      Object.entries(PROBLEMS)
-        .map(([code, { status }]) => [code, status])
-        .sort(),
-    );
   });
 
   it('numbers each decision once', () => {

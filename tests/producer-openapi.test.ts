@@ -1,6 +1,8 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,6 +10,7 @@ import { createApiKey } from '../services/producer/auth/api-keys.ts';
 import { type KinesisDouble, startKinesisDouble } from '../services/testkit/kinesis-double/kinesis-double.ts';
 import { type ServiceProcess, spawnService } from '../services/testkit/service-process.ts';
 
+const run = promisify(execFile);
 const STREAM = 'stream';
 let kinesis: KinesisDouble;
 let producer: ServiceProcess;
@@ -184,6 +187,22 @@ describe('the OpenAPI document', () => {
     expect({ valid: validate(body), errors: validate.errors }).toEqual({ valid: true, errors: null });
     if (answer?.headers?.['Retry-After'] && status !== 207) {
       expect(Number(response.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    }
+  });
+
+  it('has an example for each operation on its page, and they work', async () => {
+    const page = await readFile('docs/reference/http.md', 'utf8');
+    const examples = page.split(/^## (?=[A-Z]+ \/)/m).slice(1);
+    const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    expect(examples.map((section) => section.split('\n', 1)[0])).toEqual(operations);
+    const env = { PATH: process.env.PATH, URL: `http://127.0.0.1:${producer.ports.port}` };
+    for (const section of examples) {
+      const [, example = ''] = /```sh\n(.*?)```/s.exec(section) ?? [];
+      expect(example).toMatch(/^curl /);
+      // One that is answered with a problem ends with an error.
+      await run('bash', ['-c', `curl() { command curl --fail-with-body "$@"; }; ${example}`], { env });
     }
   });
 

@@ -24,14 +24,35 @@ interface Field {
   description: string;
 }
 
-/** The fields of an object, those of nested objects and of arrays included, in their order. */
+/** The fields of an object, those of nested objects and of arrays included, in their order; of several alternatives all that they have. */
 export function fieldsOf(schema: JsonSchema, prefix = ''): Field[] {
+  const alternatives = objectsOf(schema).map((object) => ofObject(object, prefix));
+  const fields = new Map<string, Field>();
+  for (const field of alternatives.flat()) {
+    const found = fields.get(field.path);
+    fields.set(field.path, {
+      ...field,
+      type: [...new Set([...(found?.type.split(' or ') ?? []), ...field.type.split(' or ')])].join(' or '),
+      required: alternatives.every((each) =>
+        each.some(({ path, required }) => required && path === field.path),
+      ),
+      description: found?.description || field.description,
+    });
+  }
+  return [...fields.values()];
+}
+
+function objectsOf(schema: JsonSchema): JsonSchema[] {
+  return schema.properties ? [schema] : (schema.anyOf ?? []).flatMap(objectsOf);
+}
+
+function ofObject(schema: JsonSchema, prefix: string): Field[] {
   return Object.entries(schema.properties ?? {}).flatMap(([name, given]) => {
     const path = `${prefix}${name}`;
     const inner = withoutNull(given);
     const isArray = inner.type === 'array';
     const element = isArray ? inner.items : inner;
-    const nested = element?.properties ? fieldsOf(element, `${path}${isArray ? '[]' : ''}.`) : [];
+    const nested = element ? fieldsOf(element, `${path}${isArray ? '[]' : ''}.`) : [];
     const field: Field = {
       path,
       type: typeOf(given),
@@ -54,5 +75,6 @@ function typeOf(schema: JsonSchema): string {
   if (schema.const !== undefined) return `\`${schema.const}\``;
   if (schema.type === 'array') return `array of ${schema.items ? typeOf(schema.items) : 'any'}`;
   if (schema.format === 'date-time') return 'time, ISO 8601';
+  if (schema.format === 'uuid') return 'UUID';
   return schema.type === undefined ? 'any' : [schema.type].flat().join(' or ');
 }

@@ -26,7 +26,7 @@ const sourceField = z
   })
   .default(DEFAULT_SOURCE)
   .meta({
-    description: 'Where the event comes from; also its partition key, so events of a source stay in order.',
+    description: `Where the event comes from, 1 to ${MAX_SOURCE_BYTES} bytes; also its partition key, so events of a source stay in order.`,
   });
 
 const NOT_A_NUMBER = { error: 'must be a finite number, or a string that holds one' };

@@ -5,7 +5,10 @@ import { PROBLEMS, type ProblemCode } from './problems.ts';
 
 const position = {
   shard_id: z.string().meta({ examples: ['shardId-000000000001'] }),
-  sequence_number: z.string().regex(/^\d+$/),
+  sequence_number: z
+    .string()
+    .regex(/^\d+$/)
+    .meta({ description: 'Its place on the shard: a number of up to 129 digits, as text.' }),
   sub_sequence_number: z
     .int()
     .min(0)
@@ -26,11 +29,13 @@ const fieldProblem = z.strictObject({
 });
 const problem = {
   type: z.string().regex(/^urn:weir:problem:[a-z-]+$/),
-  title: z.string(),
+  title: z.string().meta({ description: 'What is wrong, the same words for each of this code.' }),
   status: z.int(),
-  detail: z.string(),
-  code: z.enum(Object.keys(PROBLEMS) as [ProblemCode, ...ProblemCode[]]),
-  errors: z.array(fieldProblem).optional(),
+  detail: z.string().meta({ description: 'What is wrong with this one, and what to do about it.' }),
+  code: z
+    .enum(Object.keys(PROBLEMS) as [ProblemCode, ...ProblemCode[]])
+    .meta({ description: 'Stable: clients may match on it.' }),
+  errors: z.array(fieldProblem).optional().meta({ description: 'Each bad field.' }),
 };
 
 /** What is answered with a status of 400 or more (RFC 9457). */
@@ -52,14 +57,29 @@ const storedResult = z.strictObject({
 const failedResult = z.strictObject({
   id: clientId,
   ...problem,
-  retry_after_seconds: z.int().min(1).optional(),
+  retry_after_seconds: z.int().min(1).optional().meta({ description: 'Where waiting helps.' }),
 });
 const counts = { total: z.int(), stored: z.int(), failed: z.int() };
 
 /** What `POST /send/batch` answers, in full and with `?compact=true`. */
 const batchSchema = z.union([
-  z.strictObject({ ...counts, results: z.array(z.union([storedResult, failedResult])) }),
-  z.strictObject({ ...counts, failures: z.array(z.strictObject({ index: z.int(), ...failedResult.shape })) }),
+  z.strictObject({
+    ...counts,
+    results: z
+      .array(z.union([storedResult, failedResult]))
+      .meta({ description: 'One for each event, in order; left out with `compact`.' }),
+  }),
+  z.strictObject({
+    ...counts,
+    failures: z
+      .array(
+        z.strictObject({
+          index: z.int().meta({ description: "The event's place in the batch, from 0." }),
+          ...failedResult.shape,
+        }),
+      )
+      .meta({ description: 'With `compact`.' }),
+  }),
 ]);
 
 const healthSchema = z.strictObject({
@@ -72,10 +92,10 @@ const readySchema = z.looseObject({
   ok: z.boolean(),
   status: z.enum(['ready', 'starting', 'draining']),
   reason: z.string().optional(),
-  sink: z.enum(['up', 'throttled', 'down', 'unknown']),
+  sink: z.enum(['up', 'throttled', 'down', 'unknown']).meta({ description: 'How Kinesis answered lately.' }),
   buffered_records: z.int(),
   buffered_bytes: z.int(),
-  oldest_waiting_ms: z.number(),
+  oldest_waiting_ms: z.number().meta({ description: 'How long the oldest of the buffer waits.' }),
 });
 
 /** Problems that each path answers with. */
@@ -126,7 +146,9 @@ function schemaOf(schema: z.ZodType, io: Io): object {
 }
 
 const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
-const json = (name: string) => ({ 'application/json': { schema: ref(name) } });
+const json = (name: string, example?: unknown) => ({
+  'application/json': { schema: ref(name), ...(example === undefined ? {} : { example }) },
+});
 
 function problems(codes: readonly ProblemCode[]): Record<string, object> {
   const byStatus = new Map<number, ProblemCode[]>();
@@ -140,7 +162,11 @@ function problems(codes: readonly ProblemCode[]): Record<string, object> {
       {
         description: ofStatus.map((code) => `\`${code}\`: ${PROBLEMS[code].title}.`).join(' '),
         ...headersOf(status),
-        content: { 'application/problem+json': { schema: ref('Problem') } },
+        content: {
+          'application/problem+json': {
+            schema: { ...ref('Problem'), properties: { code: { enum: ofStatus } } },
+          },
+        },
       },
     ]),
   );
@@ -162,6 +188,7 @@ const HEADERS = [
     in: 'header',
     description: 'Makes a retry count once. 1 to 255 visible ASCII characters.',
     schema: { type: 'string', maxLength: 257 },
+    example: 'reading-4711',
   },
   {
     name: 'traceparent',
@@ -169,6 +196,12 @@ const HEADERS = [
     description: 'W3C trace context; goes on the stream with the event.',
     schema: { type: 'string' },
   },
+];
+
+const EVENT = { source: 'sensor-1', amount: 1500, timestamp: '2026-01-02T03:04:05Z', unit: 'kPa' };
+const EVENTS = [
+  { id: 'a', source: 'sensor-1', amount: 12.5 },
+  { id: 'b', source: 'sensor-2', amount: '1e3' },
 ];
 
 /** The API of a producer as an OpenAPI 3.1 document, made of the schemas that check it. */
@@ -196,7 +229,7 @@ export function openApiDocument(version: string, auth: AuthMode): object {
             required: true,
             description: 'An event, or a CloudEvent 1.0 in structured or binary mode.',
             content: {
-              ...json('Event'),
+              ...json('Event', EVENT),
               'application/cloudevents+json': { schema: ref('CloudEvent') },
             },
           },
@@ -223,7 +256,7 @@ export function openApiDocument(version: string, auth: AuthMode): object {
           requestBody: {
             required: true,
             content: {
-              'application/json': { schema: { type: 'array', items: ref('Event') } },
+              'application/json': { schema: { type: 'array', items: ref('Event') }, example: EVENTS },
               'application/x-ndjson': { schema: { type: 'string', description: 'One event a line.' } },
               'application/cloudevents-batch+json': { schema: { type: 'array', items: ref('CloudEvent') } },
             },
