@@ -7,7 +7,7 @@ import { lambdaCalls } from '../services/consumer/aws-calls.ts';
 import { reshardCalls } from '../services/controller/aws-calls.ts';
 import type { AwsCalls } from '../services/shared/aws-calls.ts';
 import { podServices } from './calls.ts';
-import { list, type Statement } from './testing/promises.ts';
+import { list, type Statement } from './testing/promises/statements.ts';
 import { type CfnTemplate, ofType, templatesOf, testApp } from './testing/templates.ts';
 import { VARIATIONS } from './testing/variations.ts';
 

@@ -2,7 +2,8 @@ import { AwsSolutionsChecks, ServerlessChecks } from 'cdk-nag';
 import { describe, expect, it } from 'vitest';
 import { prod } from '../cdk8s/environments/prod.ts';
 import { staging } from '../cdk8s/environments/staging.ts';
-import { PROMISES, type Promised } from './testing/promises.ts';
+import type { Promised } from './testing/promises/promised.ts';
+import { PROMISES } from './testing/promises/promises.ts';
 import { type CfnTemplate, ofType, templatesOf, testApp } from './testing/templates.ts';
 import { VARIATIONS } from './testing/variations.ts';
 
