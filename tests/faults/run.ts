@@ -1,24 +1,23 @@
-import { MergeShardsCommand, SplitShardCommand } from '@aws-sdk/client-kinesis';
-import { DeadLetterQueue } from '../../services/consumer/dead-letters/dead-letter-queue.ts';
 import { createDetector } from '../../services/detectors/registry.ts';
 import { systemClock } from '../../services/shared/clock.ts';
-import { listShards, type ShardInfo } from '../../services/shared/list-shards.ts';
+import { listShards } from '../../services/shared/list-shards.ts';
 import { type FaultProxy, startFaultProxy } from '../../services/testkit/fault-proxy.ts';
 import {
   type KinesisDouble,
   startKinesisDouble,
 } from '../../services/testkit/kinesis-double/kinesis-double.ts';
-import { streamActive } from '../../services/testkit/provision.ts';
 import { ScaledClock } from '../../services/testkit/scaled-clock.ts';
 import { Draw } from '../../services/testkit/seeded-random.ts';
 import { TestStack } from '../../services/testkit/stack.ts';
 import { Chaos } from './chaos.ts';
+import { redriveAll } from './dead-letters.ts';
 import { type Fleet, InProcessFleet, ProcessFleet } from './fleet.ts';
 import { JumpingClock } from './gate.ts';
 import { Oracle } from './oracle.ts';
 import { Pacer } from './pacer.ts';
 import { SCENARIOS, type ScenarioName } from './scenarios.ts';
 import { mayStart, type RunConfig, type Schedule, type Step, scheduleOf, type Write } from './schedule.ts';
+import { mergeShards, splitShard, unread } from './shards.ts';
 import { TableWatch } from './table-watch.ts';
 import { differences, readTables } from './tables.ts';
 import { Workload } from './workload.ts';
@@ -264,13 +263,14 @@ class Run {
         this.#chaos.losing = { latency: step.latency };
         return;
       case 'redrive':
-        return this.#redrive();
+        for (const id of await redriveAll(this.#stack)) this.#redriven.add(id);
+        return;
       case 'break-subscriptions':
         return this.#stream?.breakSubscriptions();
       case 'split':
-        return this.#split(step.pick);
+        return splitShard(this.#stack, step.pick);
       case 'merge':
-        return this.#merge(step.pick);
+        return mergeShards(this.#stack, step.pick);
       case 'faults':
         this.#chaos.probability = step.probability;
         return;
@@ -367,58 +367,8 @@ class Run {
     return undefined;
   }
 
-  /** By somebody with a client of his own, whose calls are let alone. */
-  async #redrive(): Promise<void> {
-    const { kinesis, dynamodb, resources } = this.#stack;
-    const table = resources.deadLetterTable;
-    const queue = new DeadLetterQueue({ kinesis, dynamodb, table, clock: systemClock });
-    const ids = [];
-    for await (const { id } of queue.list()) ids.push(id);
-    for (const id of ids.sort()) {
-      this.#redriven.add(id);
-      await queue.redrive(id, { force: true });
-    }
-  }
-
   #take(pick: number): string | undefined {
     return this.#running.splice(pick % Math.max(1, this.#running.length), 1)[0];
-  }
-
-  async #openShards(): Promise<ShardInfo[]> {
-    const shards = await listShards(this.#stack.kinesis, this.#stack.resources.stream);
-    const start = ({ hashKeyRange }: ShardInfo) => BigInt(hashKeyRange.starting);
-    return shards.filter(({ open }) => open).sort((a, b) => (start(a) < start(b) ? -1 : 1));
-  }
-
-  async #split(pick: number): Promise<void> {
-    const { kinesis, resources } = this.#stack;
-    const open = await this.#openShards();
-    const shard = open[pick % open.length];
-    if (!shard || open.length >= 6) return;
-    const { starting, ending } = shard.hashKeyRange;
-    const middle = (BigInt(starting) + BigInt(ending) + 1n) / 2n;
-    const input = {
-      StreamName: resources.stream,
-      ShardToSplit: shard.shardId,
-      NewStartingHashKey: String(middle),
-    };
-    await kinesis.send(new SplitShardCommand(input));
-    await streamActive(kinesis, resources.stream);
-  }
-
-  async #merge(pick: number): Promise<void> {
-    const { kinesis, resources } = this.#stack;
-    const open = await this.#openShards();
-    if (open.length < 2) return;
-    const at = pick % (open.length - 1);
-    const [one, other] = [open[at], open[at + 1]];
-    const input = {
-      StreamName: resources.stream,
-      ShardToMerge: one?.shardId,
-      AdjacentShardToMerge: other?.shardId,
-    };
-    await kinesis.send(new MergeShardsCommand(input));
-    await streamActive(kinesis, resources.stream);
   }
 
   /** The faults end, whoever was frozen wakes up, one fresh worker finishes what is left. @returns why it did not come to that. */
@@ -440,17 +390,7 @@ class Run {
 
   /** Shards that are not read to their last record, or to their end. */
   async #left(): Promise<string[]> {
-    const { stream } = this.#stack.resources;
-    const last = new Map(
-      this.#double.records(stream).map((record) => [record.shardId, record.sequenceNumber]),
-    );
-    const shards = await listShards(this.#stack.kinesis, stream);
-    return shards
-      .filter(({ shardId, open }) => {
-        const sequenceNumber = last.get(shardId);
-        if (open) return sequenceNumber !== undefined && !this.#watch.done(shardId, sequenceNumber);
-        return !this.#watch.done(shardId);
-      })
-      .map(({ shardId }) => shardId);
+    const records = this.#double.records(this.#stack.resources.stream);
+    return await unread(this.#stack, records, this.#watch);
   }
 }
