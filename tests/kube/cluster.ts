@@ -151,9 +151,10 @@ export class Cluster {
       .map((line) => JSON.parse(line) as AuditEvent);
   }
 
-  /** Ends the API server, as at an upgrade; etcd keeps what it holds. */
+  /** Ends the API server at once, as a crash does; etcd keeps what it holds. */
   async stopServer(): Promise<void> {
-    await this.#server?.stop();
+    this.#server?.signal('SIGINT');
+    await this.#server?.exited;
     this.#server = undefined;
   }
 
@@ -183,7 +184,9 @@ export class Cluster {
   async stop(): Promise<void> {
     for (const transport of this.#transports) transport.close();
     await this.stopServer();
-    await this.#etcd?.stop();
+    // What it holds goes with it.
+    this.#etcd?.signal('SIGINT');
+    await this.#etcd?.exited;
     rmSync(this.#folder, { recursive: true, force: true });
   }
 

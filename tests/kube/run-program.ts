@@ -1,6 +1,7 @@
 /**
  * `node run-program.ts <folder> <program> [argument…]`: runs a program that isn't node's in a folder, and ends it with itself.
- * The testkit's `launch` sees to it that this process ends when the test run does, however that ended.
+ * The testkit's `launch` sees to it that this process ends when the test run does, however that ended. SIGTERM gives the program
+ * two seconds, SIGINT nothing.
  */
 import { spawn } from 'node:child_process';
 
@@ -14,11 +15,10 @@ child.once('error', (error) => {
   process.exit(127);
 });
 child.once('exit', (code, signal) => process.exit(code ?? (signal === 'SIGTERM' ? 0 : 1)));
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  process.on(signal, () => {
-    child.kill(signal);
-    // An API server waits a minute for its watches to end.
-    setTimeout(() => child.kill('SIGKILL'), GRACE_MS).unref();
-  });
-}
+process.on('SIGTERM', () => {
+  child.kill('SIGTERM');
+  // An API server waits a minute for its watches to end.
+  setTimeout(() => child.kill('SIGKILL'), GRACE_MS).unref();
+});
+process.on('SIGINT', () => child.kill('SIGKILL'));
 process.on('exit', () => child.kill('SIGKILL'));

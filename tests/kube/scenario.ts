@@ -15,7 +15,7 @@ import { waitFor } from '../../services/testkit/wait-for.ts';
 import { Cluster } from './cluster.ts';
 import { installCrd, SCALERS, scalerObject } from './scalers.ts';
 
-export const NAMESPACE = 'default';
+const NAMESPACE = 'default';
 const CONTROLLER = 'controller';
 
 export const DEPLOYMENTS: Resource = {
@@ -27,6 +27,7 @@ export const DEPLOYMENTS: Resource = {
 export const STATEFUL_SETS: Resource = { ...DEPLOYMENTS, plural: 'statefulsets' };
 const EVENTS: Resource = { group: '', version: 'v1', plural: 'events', namespaced: true };
 export const PODS: Resource = { ...EVENTS, plural: 'pods' };
+const NAMESPACES: Resource = { ...EVENTS, plural: 'namespaces', namespaced: false };
 const RBAC = { group: 'rbac.authorization.k8s.io', version: 'v1', namespaced: true };
 
 interface Workload extends KubeObject {
@@ -53,6 +54,8 @@ export interface Reports {
 }
 
 export interface ScenarioOptions {
+  /** One that others use too, by `Scenario.cluster()`: with a namespace of its own. Left out, a cluster for this one. */
+  in?: { cluster: Cluster; namespace: string };
   /** Default 2. */
   shards?: number;
   double?: KinesisDoubleOptions;
@@ -73,6 +76,7 @@ const REPORT_TICK_MS = 200;
  */
 export class Scenario {
   readonly cluster: Cluster;
+  readonly namespace: string;
   readonly client: KubeClient;
   readonly double: KinesisDouble;
   readonly stack: TestStack;
@@ -84,34 +88,40 @@ export class Scenario {
     owner: () => 'consumer-0-w',
   };
   readonly #kubelet: ScenarioOptions['kubelet'];
+  readonly #ownsCluster: boolean;
   readonly #controllers = new Set<ServiceProcess>();
   readonly #loops: { timer: NodeJS.Timeout; running: Promise<void> }[] = [];
   #counter = 1;
 
-  private constructor(
-    cluster: Cluster,
-    double: KinesisDouble,
-    stack: TestStack,
-    kubelet: ScenarioOptions['kubelet'],
-  ) {
+  private constructor(cluster: Cluster, double: KinesisDouble, stack: TestStack, options: ScenarioOptions) {
     this.cluster = cluster;
+    this.namespace = options.in?.namespace ?? NAMESPACE;
     this.client = cluster.client();
     this.double = double;
     this.stack = stack;
-    this.#kubelet = kubelet;
+    this.#kubelet = options.kubelet;
+    this.#ownsCluster = options.in === undefined;
+  }
+
+  /** A cluster for scenarios in namespaces of their own; it outlives them. */
+  static async cluster(): Promise<Cluster> {
+    const cluster = await Cluster.start(CONTROLLER);
+    await installCrd(cluster.client());
+    return cluster;
   }
 
   static async start(dynamodb: string, options: ScenarioOptions = {}): Promise<Scenario> {
     const [cluster, double] = await Promise.all([
-      Cluster.start(CONTROLLER),
+      options.in?.cluster ?? Scenario.cluster(),
       startKinesisDouble(options.double),
     ]);
     const stack = await TestStack.create(
       { kinesis: double.endpoint, dynamodb },
       { shards: options.shards ?? 2 },
     );
-    const scenario = new Scenario(cluster, double, stack, options.kubelet);
-    await installCrd(scenario.client);
+    const scenario = new Scenario(cluster, double, stack, options);
+    if (options.in)
+      await scenario.client.create(NAMESPACES, undefined, { metadata: { name: scenario.namespace } });
     await scenario.#bind('scaler', scalerRules());
     await scenario.#bind('leader', leaderRules());
     scenario.#every(WORKLOAD_TICK_MS, () => scenario.#settleWorkloads());
@@ -123,15 +133,20 @@ export class Scenario {
   async createScaler(name: string, spec: object = {}): Promise<StreamScaler> {
     const { stream, leaseTable } = this.stack.resources;
     const object = scalerObject(name, { stream: { name: stream }, consumer: { leaseTable }, ...spec });
-    return await this.client.create<StreamScaler>(SCALERS, NAMESPACE, object);
+    return await this.client.create<StreamScaler>(SCALERS, this.namespace, object);
   }
 
   async scaler(name: string): Promise<StreamScaler> {
-    return await this.client.get<StreamScaler>(SCALERS, { namespace: NAMESPACE, name });
+    return await this.client.get<StreamScaler>(SCALERS, { namespace: this.namespace, name });
   }
 
   async patchScaler(name: string, patch: object): Promise<StreamScaler> {
-    return await this.client.patch<StreamScaler>(SCALERS, { namespace: NAMESPACE, name }, 'merge', patch);
+    return await this.client.patch<StreamScaler>(
+      SCALERS,
+      { namespace: this.namespace, name },
+      'merge',
+      patch,
+    );
   }
 
   /** The condition of a StreamScaler, once it is as `matches` says. */
@@ -154,7 +169,7 @@ export class Scenario {
 
   async createWorkload(resource: Resource, kind: string, name: string, replicas = 1): Promise<void> {
     const labels = { app: name };
-    await this.client.create(resource, NAMESPACE, {
+    await this.client.create(resource, this.namespace, {
       apiVersion: 'apps/v1',
       kind,
       metadata: { name },
@@ -168,11 +183,11 @@ export class Scenario {
   }
 
   async replicas(name: string, resource = DEPLOYMENTS): Promise<number> {
-    return (await this.client.get<Workload>(resource, { namespace: NAMESPACE, name })).spec.replicas;
+    return (await this.client.get<Workload>(resource, { namespace: this.namespace, name })).spec.replicas;
   }
 
   async events(scaler: string): Promise<KubeEvent[]> {
-    const { items } = await this.client.list<KubeEvent>(EVENTS, { namespace: NAMESPACE });
+    const { items } = await this.client.list<KubeEvent>(EVENTS, { namespace: this.namespace });
     return items.filter((event) => event.involvedObject.name === scaler);
   }
 
@@ -193,12 +208,13 @@ export class Scenario {
       env: {
         KUBECONFIG: this.cluster.kubeConfigFile(this.cluster.user(CONTROLLER)),
         HOME: '/nonexistent',
-        WATCH_NAMESPACE: NAMESPACE,
-        POD_NAMESPACE: NAMESPACE,
+        WATCH_NAMESPACE: this.namespace,
+        POD_NAMESPACE: this.namespace,
         KEDA_PORT: '0',
         TICK_MS: '500',
-        LEADER_LEASE_DURATION_MS: '2000',
-        LEADER_RENEW_DEADLINE_MS: '1500',
+        // It outlasts the test, however busy the machine is; a test of its expiry sets it.
+        LEADER_LEASE_DURATION_MS: '60000',
+        LEADER_RENEW_DEADLINE_MS: '50000',
         LEADER_RETRY_MS: '200',
         AWS_REGION,
         AWS_ENDPOINT_URL_KINESIS,
@@ -212,24 +228,28 @@ export class Scenario {
     return controller;
   }
 
-  async stop(): Promise<void> {
+  async stopControllers(): Promise<void> {
     await Promise.all([...this.#controllers].map((controller) => controller.stop()));
+  }
+
+  async stop(): Promise<void> {
+    await this.stopControllers();
     for (const loop of this.#loops) clearInterval(loop.timer);
     await Promise.all(this.#loops.map((loop) => loop.running));
     await this.stack.close();
     await this.double.stop();
-    await this.cluster.stop();
+    if (this.#ownsCluster) await this.cluster.stop();
   }
 
   async #bind(name: string, rules: readonly PolicyRule[]): Promise<void> {
     const metadata = { name };
-    await this.client.create({ ...RBAC, plural: 'roles' }, NAMESPACE, {
+    await this.client.create({ ...RBAC, plural: 'roles' }, this.namespace, {
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'Role',
       metadata,
       rules,
     });
-    await this.client.create({ ...RBAC, plural: 'rolebindings' }, NAMESPACE, {
+    await this.client.create({ ...RBAC, plural: 'rolebindings' }, this.namespace, {
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'RoleBinding',
       metadata,
@@ -257,13 +277,13 @@ export class Scenario {
 
   async #settleWorkloads(): Promise<void> {
     for (const resource of [DEPLOYMENTS, STATEFUL_SETS]) {
-      const { items } = await this.client.list<Workload>(resource, { namespace: NAMESPACE });
+      const { items } = await this.client.list<Workload>(resource, { namespace: this.namespace });
       for (const { metadata, spec, status } of items) {
         const { name } = metadata;
         const ready = (await this.#kubelet?.(name, spec.replicas)) ?? spec.replicas;
         if (status?.readyReplicas === ready && status.replicas === spec.replicas) continue;
         const next = { replicas: spec.replicas, readyReplicas: ready };
-        const at = { namespace: NAMESPACE, name };
+        const at = { namespace: this.namespace, name };
         await this.client.patch(resource, at, 'merge', { status: next }, { subresource: 'status' });
       }
     }
