@@ -31,7 +31,7 @@ export interface LaunchOptions<T> {
   name: string;
   /** Arguments of node: the script and its own. Runs with the repository as working directory. */
   args: readonly string[];
-  /** The environment, whole: only PATH and the test run's mark are added. */
+  /** The environment, whole: only PATH, the test run's mark and node's compile cache are added. */
   env: Readonly<Record<string, string>>;
   /** Called with each line of output until it returns something: the process is ready then. */
   ready: (line: string) => T | undefined;
@@ -117,7 +117,7 @@ function collectLines(child: ChildProcess, onLine: (line: string) => void): void
 
 function inherited(): Record<string, string> {
   const kept: Record<string, string> = {};
-  for (const name of ['PATH', 'WEIR_TEST_RUN']) {
+  for (const name of ['PATH', 'WEIR_TEST_RUN', 'NODE_COMPILE_CACHE']) {
     const value = process.env[name];
     if (value !== undefined) kept[name] = value;
   }

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TestProject } from 'vitest/node';
 import { startDynalite, startKinesisLocal } from '../emulators.ts';
@@ -19,6 +21,9 @@ const SURVIVOR_GRACE_MS = 5_000;
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const run = randomUUID();
   process.env.WEIR_TEST_RUN = run;
+  // The same services and commands start again and again: what one has compiled the next one only loads.
+  const compileCache = mkdtempSync(join(tmpdir(), 'weir-compile-cache-'));
+  process.env.NODE_COMPILE_CACHE = compileCache;
   const [kinesis, dynamodb] = await Promise.all([startKinesisLocal(), startDynalite()]);
   project.provide('kinesisEndpoint', kinesis.endpoint);
   project.provide('dynamodbEndpoint', dynamodb.endpoint);
@@ -30,6 +35,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
       await sleep(100);
       left = survivors(run);
     }
+    rmSync(compileCache, { recursive: true, force: true });
     if (left.length > 0) throw new Error(`the tests left processes behind:\n${left.join('\n')}`);
   };
 }
