@@ -65,4 +65,58 @@ describe('the room for bodies', () => {
     expect(answer.failures).toEqual([expect.objectContaining({ status: 503, code: 'buffer-full' })]);
     await vi.waitFor(() => expect(served.budget.heldBytes).toBe(0));
   });
+
+  describe('lines that take longer than a slice', () => {
+    const lines = Array.from({ length: 40 }, (_, i) => `{"amount":${i}}`).join('\n');
+    const send = (length: number) => {
+      // Others have their turn after each few.
+      served.onSubmit = () => {
+        for (const until = performance.now() + 0.2; performance.now() < until; );
+      };
+      const socket = connect(served.port, '127.0.0.1');
+      socket.write(
+        `POST /send/batch HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/x-ndjson\r\ncontent-length: ${length}\r\n\r\n${lines}`,
+      );
+      return socket;
+    };
+    const begun = async () => {
+      await vi.waitFor(() => expect(served.submitted.length).toBeGreaterThan(0), { interval: 1 });
+      expect(served.submitted.length).toBeLessThan(39);
+    };
+
+    it('are all taken before the answer, also when the end of the body is there already', async () => {
+      const socket = send(2 * lines.length + 1);
+      await begun();
+      socket.write(`\n${lines}`);
+      const chunks: Buffer[] = [];
+      for await (const chunk of socket) chunks.push(chunk as Buffer);
+      expect(Buffer.concat(chunks).toString()).toContain('{"total":80,"stored":80,"failed":0');
+      expect(served.submitted.map(({ event }) => event.amount)).toEqual(
+        [...Array(80).keys()].map((i) => i % 40),
+      );
+      await vi.waitFor(() => expect(served.budget.heldBytes).toBe(0));
+    });
+
+    it('tell why the last ones were not taken', async () => {
+      const many = '\n{"amount":1}'.repeat(300);
+      const socket = send(lines.length + many.length);
+      await begun();
+      socket.write(many);
+      const chunks: Buffer[] = [];
+      for await (const chunk of socket) chunks.push(chunk as Buffer);
+      const answer = Buffer.concat(chunks).toString().split('\r\n\r\n')[1] ?? '';
+      const { total, stored, results } = JSON.parse(answer);
+      expect([total, stored]).toEqual([196, Math.floor(BODY_BUDGET_BYTES / 512)]);
+      expect(results.at(-1)).toMatchObject({ status: 503, code: 'buffer-full' });
+      await vi.waitFor(() => expect(served.budget.heldBytes).toBe(0));
+    });
+
+    it('hold nothing after a client that left meanwhile', async () => {
+      const socket = send(1_000);
+      await begun();
+      socket.resetAndDestroy();
+      await vi.waitFor(() => expect(served.submitted).toHaveLength(39));
+      await vi.waitFor(() => expect(served.budget.heldBytes).toBe(0));
+    });
+  });
 });

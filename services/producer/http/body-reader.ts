@@ -106,27 +106,40 @@ async function pump(
   // Only now is the body wanted: who is refused before is spared sending it (RFC 9110, 10.1.1).
   if (CONTINUE.test(request.headers.expect ?? '')) request.res?.writeContinue();
   let seen = 0;
+  let failed = false;
+  // The end may come, and the client may go, while the last chunk is still in use: nothing goes on before that is over.
+  let inUse: Promise<void> | undefined;
   await new Promise<void>((resolve, reject) => {
     const fail = (error: unknown) => {
+      failed = true;
       request.unpipe();
       if (body !== request) body.destroy();
       // The rest is not read; who answers closes the connection.
       else request.pause();
-      reject(error);
+      const tell = () => reject(error);
+      if (inUse) void inUse.then(tell, tell);
+      else tell();
     };
     body.on('data', (chunk: Buffer) => {
+      if (failed) return;
       seen += chunk.length;
       if (seen > limit) return fail(tooLarge(limit));
       try {
-        const busy = use(chunk);
-        if (!busy) return;
+        const using = use(chunk);
+        if (!using) return;
         body.pause();
-        busy.then(() => body.resume(), fail);
+        inUse = using;
+        using.then(() => failed || body.resume(), fail);
       } catch (error) {
         fail(error);
       }
     });
-    body.on('end', resolve);
+    body.on('end', () => {
+      if (failed) return;
+      // If that use fails, `fail` is told of it.
+      if (inUse) void inUse.then(resolve, () => undefined);
+      else resolve();
+    });
     body.on('error', () => fail(new HttpProblem('body-invalid', 'the body is not of its Content-Encoding')));
     if (body !== request) request.on('error', fail);
     request.on('close', () => {
