@@ -113,5 +113,8 @@ function told({ status }: StreamScaler): ToldDecision | undefined {
   const known = active !== undefined && active.status !== 'Unknown' && active.reason !== 'NoData';
   // Replicas are left as they are while nothing is known; but none is then no decision for none.
   const holds = replicas && (known || replicas.desired > 0);
-  return { time: status.decidedAt, replicas: holds ? replicas : undefined, status };
+  if (!holds) return { time: status.decidedAt, replicas: undefined, status };
+  // A pause holds for those who act in our place, too.
+  const desired = active?.reason === 'Paused' ? replicas.current : replicas.desired;
+  return { time: status.decidedAt, replicas: { ...replicas, desired }, status };
 }

@@ -55,7 +55,7 @@ afterEach(async () => {
 });
 
 /** The cache sees what a leader wrote: a decision of the controller's own code, for so many replicas that idle or work. */
-function decided(replicas: number, lagSeconds: number | undefined, at?: number): void {
+function decided(replicas: number, lagSeconds: number | undefined, at?: number, paused = false): void {
   clock.advance(1); // no two decisions have the same time
   const time = at ?? clock.now();
   const { status, conditions } = planFor({
@@ -87,7 +87,7 @@ function decided(replicas: number, lagSeconds: number | undefined, at?: number):
       objective: { maxLagSeconds: 60, catchUpSeconds: 300, utilization: 0.7 },
       mode: 'Recommend',
     },
-    paused: false,
+    paused,
     status: undefined,
   });
   const lastTransitionTime = new Date(time).toISOString();
@@ -115,6 +115,15 @@ describe('the external scaler', () => {
     });
     decided(0, 0);
     expect(await call('IsActive', OBJECT)).toEqual({ result: false });
+  });
+
+  it('gives KEDA what there is while the StreamScaler is paused', async () => {
+    decided(0, 90, undefined, true);
+    expect(await call('IsActive', OBJECT)).toEqual({ result: false });
+    decided(3, 0, undefined, true);
+    expect(await call('GetMetrics', { scaledObjectRef: OBJECT, metricName: '' })).toMatchObject({
+      metricValues: [{ metricValueFloat: 3 }],
+    });
   });
 
   it('fails rather than to say zero when nothing is known, or it is too old', async () => {
