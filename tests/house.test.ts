@@ -18,6 +18,8 @@ const FORBIDDEN = [
   ['producer', '../testkit/stack.ts'],
   ['consumer', '../producer/config.ts'],
   ['consumer/sinks', '../../producer/errors.ts'],
+  ['consumer/fetch', './fixtures.ts'],
+  ['consumer', './pipeline/fixtures.ts'],
   ['testkit', '../producer/errors.ts'],
   // What is deployed, or looks at it, is not built on what deploys it.
   ...['shared', 'detectors', 'producer', 'consumer', 'controller', 'console', 'cli', 'testkit'].flatMap(
