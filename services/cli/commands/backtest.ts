@@ -93,7 +93,6 @@ async function read(files: readonly string[], options: Options): Promise<Labelle
   const found: LabelledSeries[] = [];
   for (const file of files) {
     const name = file === '-' ? 'stdin' : basename(file);
-    const stream = file === '-' ? stdin : createReadStream(file);
     const size =
       file === '-'
         ? 0
@@ -102,6 +101,8 @@ async function read(files: readonly string[], options: Options): Promise<Labelle
             () => 0,
           );
     const bar = new Progress(`reading ${name}`, size);
+    // Last: an error that comes before somebody reads would end the process.
+    const stream = file === '-' ? stdin : createReadStream(file);
     const all = await readSeries(name, stream, options, (bytes) => bar.add(bytes)).finally(() => bar.stop());
     for (const series of all) found.push({ ...series, group: name, windows: undefined });
   }
