@@ -69,7 +69,7 @@ interface Options {
   /** Whether a poke reaches others. */
   pokes?: boolean;
   openProcessor?: OpenProcessor;
-  list?: (shards: ShardInfo[]) => ShardInfo[];
+  list?: (shards: ShardInfo[]) => ShardInfo[] | Promise<ShardInfo[]>;
   leaseDurationMs?: number;
   checkpointIntervalMs?: number;
   random?: () => number;
@@ -263,6 +263,15 @@ describe('a worker', () => {
       ),
     );
     expect((await metrics.hashRangeHoles.get()).values[0]?.value).toBe(0);
+  });
+
+  it('takes its shards although a listing of them takes longer than a lease', async () => {
+    const list = async (shards: ShardInfo[]) => {
+      await sleep(600);
+      return shards;
+    };
+    start('a', { list, leaseDurationMs: 500 });
+    await eventually(() => expect(owned()).toEqual({ a: 4 }));
   });
 
   it('gets on although its work fails again and again before a checkpoint is due', async () => {

@@ -167,20 +167,22 @@ export class Worker {
   }
 
   async #assign(): Promise<void> {
-    const { store, clock, worker, metrics } = this.#deps;
+    const { store, listShards, clock, worker, metrics } = this.#deps;
     await this.#presence.keep(this.#running.size > 0);
-    const now = clock.monotonic();
-    const listShards = this.#leasesMissing || now - this.#shardsListedAt >= SHARD_SYNC_INTERVAL_MS;
+    const listedAt = clock.monotonic();
+    const due = this.#leasesMissing || listedAt - this.#shardsListedAt >= SHARD_SYNC_INTERVAL_MS;
     // Before the leases are read: a shard that ends from here on may not be among them as ended.
     this.#leasesMissing = false;
+    const shards = due ? await listShards() : undefined;
+    const now = clock.monotonic();
     const reading = await store.read();
     const readAt = clock.monotonic();
     let created: ReadonlySet<Lease> = new Set();
-    if (listShards) {
-      const synced = await this.#sync.sync(reading.leases, now);
+    if (shards) {
+      const synced = await this.#sync.sync(shards, reading.leases, now);
       created = new Set(synced.created);
       reading.leases.push(...created);
-      this.#shardsListedAt = now;
+      this.#shardsListedAt = listedAt;
       for (const key of synced.trimmed) this.#running.get(key)?.trimmed.abort();
     }
     const group = this.#view.observe(reading, now, readAt);

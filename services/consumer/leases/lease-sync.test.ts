@@ -41,7 +41,12 @@ it('says which hash keys nobody reads, when it finds it twice, and when that is 
     metrics,
   });
   const holes = async () => (await metrics.hashRangeHoles.get()).values[0]?.value;
-  const run = async () => sync.sync((await store.read()).leases, clock.monotonic());
+  const run = async () =>
+    sync.sync(
+      await listShards(stack.kinesis, stack.resources.stream),
+      (await store.read()).leases,
+      clock.monotonic(),
+    );
   expect((await run()).created).toHaveLength(2);
   await run();
   expect(await holes()).toBe(0);
@@ -79,14 +84,10 @@ it('keeps the row of a shard that is done with until no creation of it can be un
   });
   let shards = [shard('parent', [], true)];
   let aheadMs = 0;
-  let listMs = 0;
   const ahead = { ...clock, monotonic: () => clock.monotonic() + aheadMs };
   const sync = new LeaseSync({
     store,
-    listShards: async () => {
-      aheadMs += listMs;
-      return shards;
-    },
+    listShards: async () => shards,
     startingPosition: { type: 'TRIM_HORIZON' },
     leaseDurationMs: 10_000,
     clock: ahead,
@@ -94,17 +95,15 @@ it('keeps the row of a shard that is done with until no creation of it can be un
     metrics: createConsumerMetrics(createRegistry('test')),
   });
   const keys = async () => (await store.read()).leases.map(({ leaseKey }) => leaseKey).sort();
-  const run = async () => sync.sync((await store.read()).leases, ahead.monotonic());
+  const run = async (ageMs = 0) => sync.sync(shards, (await store.read()).leases, ahead.monotonic() - ageMs);
   const reach = async (key: string, sequenceNumber: string) => {
     const lease = (await store.read()).leases.find(({ leaseKey }) => leaseKey === key);
     const held = await store.take(lease!, { workerId: 'w1', address: undefined });
     await store.update(held!, { checkpoint: { sequenceNumber, subSequenceNumber: 0 } });
   };
 
-  listMs = 10_001;
-  await expect(run()).rejects.toMatchObject({ code: 'reading-old', retryable: true });
+  await expect(run(10_001)).rejects.toMatchObject({ code: 'reading-old', retryable: true });
   expect(await keys()).toEqual([]);
-  listMs = 0;
   await run();
   await reach('parent', 'SHARD_END');
   shards = [shard('parent', [], false), shard('child', ['parent'], true)];

@@ -39,17 +39,18 @@ export class LeaseSync {
   }
 
   /**
+   * @param shards of a listing that is older than the reading: the listing may take its time, the reading must not.
    * @param leases all there are.
    * @param readAt when their reading began, monotonic in ms.
    * @throws WeirError `reading-old` when that is so long ago that what seems to be missing may have come and gone.
    * @returns the leases that were added, and the keys of unfinished ones whose shards retention has removed.
    */
   async sync(
+    shards: readonly ShardInfo[],
     leases: readonly Lease[],
     readAt: number,
   ): Promise<{ created: Lease[]; trimmed: ReadonlySet<string> }> {
-    const { store, clock, listShards, startingPosition, leaseDurationMs, log } = this.#deps;
-    const shards = await listShards();
+    const { store, clock, startingPosition, leaseDurationMs, log } = this.#deps;
     const ageMs = clock.monotonic() - readAt;
     if (ageMs > leaseDurationMs) {
       throw new WeirError('reading-old', `the lease table was read ${Math.round(ageMs)} ms ago`, {
