@@ -20,7 +20,7 @@ const OPTIONS: HelmetOptions = {
 
 /**
  * Name and value, one behind the other. With these options helmet sets the same headers on each answer, so it is asked
- * once: its chain of handlers would be a twentieth of what a request costs.
+ * once, and not by a chain of handlers for each request.
  */
 export const SECURITY_HEADERS: readonly string[] = (() => {
   const headers: string[] = [];

@@ -84,7 +84,7 @@ function answerOf({ data, position: { shardId, sequenceNumber, subSequenceNumber
 
 const JSON_HEADERS = [...SECURITY_HEADERS, 'content-type', 'application/json; charset=utf-8'];
 
-/** One by one, headers would be a twentieth of what a request costs. */
+/** All headers in one go: with `SECURITY_HEADERS` made once, that saves about a twentieth of what a request costs. */
 export function answerJson(response: Response, status: number, body: string): void {
   response.writeHead(status, [...JSON_HEADERS, 'content-length', String(Buffer.byteLength(body))]);
   response.end(body);
