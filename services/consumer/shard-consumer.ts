@@ -206,9 +206,22 @@ export class ShardConsumer {
 
   /** All of the shard is done with: its children may start. */
   async #end(abort: AbortSignal, told?: readonly string[]): Promise<void> {
-    const children = told ?? (await this.#deps.childrenOf(this.#held.shardId));
+    const { childrenOf, clock, random, log } = this.#deps;
+    const { shardId } = this.#held;
+    const children = told ?? (await childrenOf(shardId));
     await this.#processor?.flush(abort, this.#progress);
-    await this.#held.checkpoint(SHARD_END, children);
+    // Once it was tried the table may have it, whatever was answered, and the children may be under way: nothing of this
+    // shard may be done again, so it is written until there is an answer or the lease is over.
+    for (let failures = 0; ; failures++) {
+      try {
+        return await this.#held.checkpoint(SHARD_END, children);
+      } catch (error) {
+        if (error instanceof LeaseLostError || abort.aborted) throw error;
+        log.warn({ err: error, shardId, failures }, 'the end of a shard could not be written; trying again');
+      }
+      await clock.sleep(fullJitter(failures, BACKOFF, random), abort);
+      this.#progress();
+    }
   }
 
   async #endTrimmed(abort: AbortSignal): Promise<ShardOutcome> {

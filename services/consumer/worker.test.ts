@@ -4,6 +4,7 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
 import { systemClock as clock } from '../shared/clock.ts';
 import { parseEnv } from '../shared/config.ts';
+import { SHARD_END } from '../shared/kcl/position.ts';
 import { listShards, type ShardInfo } from '../shared/list-shards.ts';
 import { createRegistry } from '../shared/metrics.ts';
 import { type KinesisDouble, startKinesisDouble } from '../testkit/kinesis-double/kinesis-double.ts';
@@ -12,7 +13,7 @@ import { TestStack } from '../testkit/stack.ts';
 import { consumerEnv } from './config.ts';
 import { createReaders, type Readers } from './fetch/readers.ts';
 import { DynamoDBLeaseStore, type LeaseStore } from './leases/lease-store.ts';
-import { readFrom } from './lineage/lineage.ts';
+import { planLeases, readFrom } from './lineage/lineage.ts';
 import { createConsumerMetrics } from './metrics.ts';
 import { Progress } from './progress.ts';
 import type { OpenProcessor } from './shard-processor.ts';
@@ -73,8 +74,7 @@ interface Options {
   leaseDurationMs?: number;
   checkpointIntervalMs?: number;
   random?: () => number;
-  /** While `now`, the lease table is out of this worker's reach. */
-  severed?: { now: boolean };
+  store?: LeaseStore;
 }
 
 function start(workerId: string, options: Options = {}) {
@@ -85,7 +85,7 @@ function start(workerId: string, options: Options = {}) {
   const list = options.list ?? ((shards) => shards);
   const worker = new Worker({
     worker: { workerId, address: `${workerId}:9090` },
-    store: options.severed ? severable(options.severed) : store,
+    store: options.store ?? store,
     listShards: async () => list(await listShards(stack.kinesis, stream)),
     startingPosition: HORIZON,
     leaseDurationMs: options.leaseDurationMs ?? LEASE_MS,
@@ -109,12 +109,21 @@ function start(workerId: string, options: Options = {}) {
   return { worker, progress, metrics, events };
 }
 
+/** While `now`, the lease table is out of reach. */
 function severable(state: { now: boolean }): LeaseStore {
   return new Proxy(store, {
     get: (target, name: keyof LeaseStore) =>
       state.now
         ? () => Promise.reject(new Error('out of reach'))
         : (target[name] as (...args: unknown[]) => unknown).bind(target),
+  });
+}
+
+/** The store with some of its methods replaced. */
+function over(methods: Partial<LeaseStore>): LeaseStore {
+  return new Proxy(store, {
+    get: (target, name: keyof LeaseStore) =>
+      methods[name] ?? (target[name] as (...args: unknown[]) => unknown).bind(target),
   });
 }
 
@@ -207,7 +216,7 @@ describe('a group of workers', () => {
 
   it('goes on after a worker that vanished without a word', async () => {
     const severed = { now: false };
-    start('a', { leaseDurationMs: 600, severed });
+    start('a', { leaseDurationMs: 600, store: severable(severed) });
     await eventually(() => expect(owned()).toEqual({ a: 4 }));
     const dead = group.get('a')!;
     group.delete('a');
@@ -287,6 +296,43 @@ describe('a worker', () => {
     };
     start('a', { openProcessor, checkpointIntervalMs: 60_000 });
     await eventually(() => expect(new Set([...processed.values()].flat())).toEqual(new Set(texts)));
+  });
+
+  it('writes the end of a shard until it has an answer, and nothing of the shard again', async () => {
+    const ended = 'shardId-000000000000'; // where 'key' belongs
+    const texts = Array.from({ length: 400 }, (_, n) => String(n));
+    await stack.put(texts.map((data) => ({ key: 'key', data })));
+    await split(ended, 2n ** 125n);
+    const checkpoints: string[] = [];
+    const deaf: Pick<LeaseStore, 'update'> = {
+      update: async (held, write) => {
+        const lease = await store.update(held, write);
+        if (held.leaseKey !== ended || !write.checkpoint) return lease;
+        checkpoints.push(write.checkpoint.sequenceNumber);
+        if (checkpoints.filter((text) => text === 'SHARD_END').length % 4 === 0) return lease;
+        throw new Error('no answer');
+      },
+    };
+    const { events } = start('a', { store: over(deaf), checkpointIntervalMs: 0 });
+    await eventually(async () => expect(await events('shard-end')).toBe(1));
+    expect(processed.get(ended)).toEqual(texts);
+    const fromEnd = checkpoints.slice(checkpoints.indexOf('SHARD_END'));
+    expect(fromEnd).toEqual(['SHARD_END', 'SHARD_END', 'SHARD_END', 'SHARD_END']);
+  });
+
+  it('reads the children of a shard whose reader died when it had written its end and nothing more', async () => {
+    const [first] = await listShards(stack.kinesis, stack.resources.stream);
+    const lease = planLeases([first!], [], HORIZON, 0)[0]!;
+    await store.create(lease);
+    const dead = (await store.take(lease, { workerId: 'dead', address: undefined }))!;
+    start('a', { leaseDurationMs: 60_000 });
+    await eventually(() => expect(owned()).toEqual({ a: 3 }));
+    await split(first!.shardId, 2n ** 125n);
+    await store.update(dead, {
+      checkpoint: SHARD_END,
+      childShardIds: ['shardId-000000000004', 'shardId-000000000005'],
+    });
+    await eventually(() => expect(owned()).toEqual({ a: 5 }));
   });
 
   it('starts over ever more seldom while results are stored and states are not', async () => {

@@ -67,7 +67,7 @@ export class Worker {
   #wake = new AbortController();
   #group: GroupState | undefined;
   #shardsListedAt = Number.NEGATIVE_INFINITY;
-  /** A shard ended since the last round began, or that round failed: leases may be missing. */
+  /** A shard was seen to end since the last listing began, or that round failed: leases may be missing. */
   #leasesMissing = true;
   #assigning: Promise<void> = Promise.resolve();
   #renewing: Promise<void> = Promise.resolve();
@@ -185,6 +185,7 @@ export class Worker {
       this.#shardsListedAt = listedAt;
       for (const key of synced.trimmed) this.#running.get(key)?.trimmed.abort();
     }
+    if (this.#sync.endedWithoutHeirs(reading.leases)) this.#listSoon();
     const group = this.#view.observe(reading, now, readAt);
     this.#group = group;
     metrics.workersSeen.set(this.workersSeen);
@@ -262,11 +263,7 @@ export class Worker {
     metrics.leaseEvents.inc({ event: outcome });
     const successor = outcome === 'handed-on' ? lease.leaseOwner : undefined;
     log.info({ shardId, outcome, successor, checkpoint: lease.checkpoint }, 'work on the shard ended');
-    if (outcome === 'shard-end' || outcome === 'trimmed') {
-      // Its children are to be leased now, not at the next round.
-      this.#leasesMissing = true;
-      this.#wake.abort();
-    }
+    if (outcome === 'shard-end' || outcome === 'trimmed') this.#listSoon();
     if (successor === undefined) return;
     const heard = await this.#poke({ workerId: successor, address: lease.workerAddress });
     if (heard) return;
@@ -275,6 +272,12 @@ export class Worker {
     await store
       .revoke(lease)
       .catch((error: unknown) => log.warn({ err: error, shardId }, 'a lease waits for its time to run out'));
+  }
+
+  /** The children of a shard that ended are to be leased now, not with the next regular listing. */
+  #listSoon(): void {
+    this.#leasesMissing = true;
+    this.#wake.abort();
   }
 
   async #poke(member: WorkerRef): Promise<boolean> {

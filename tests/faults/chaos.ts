@@ -38,6 +38,8 @@ export class Chaos {
   probability = 0;
   /** No renewal of a lease arrives, and each call to the tables takes `latency` lease times. */
   losing: { latency: number } | undefined;
+  /** So many of the next writes of a shard's end arrive, and their answers don't. */
+  unansweredEnds = 0;
 
   /** @param time by which factor the run's is quicker than the real one, in which calls wait, and how long a lease is in it. */
   constructor(seed: number, time: { factor: number; leaseMs: number }, watch: TableWatch) {
@@ -60,6 +62,7 @@ export class Chaos {
   rest(): void {
     this.probability = 0;
     this.losing = undefined;
+    this.unansweredEnds = 0;
     this.#ambush = undefined;
   }
 
@@ -69,7 +72,7 @@ export class Chaos {
       const gate = this.#gates.get(worker);
       const late = gate?.dead.aborted;
       await this.#catch(worker, call);
-      const fault = this.losing ? this.#losing(call, this.losing) : this.#fault(worker, call, dynamodbFault);
+      const fault = this.#aimed(call) ?? this.#fault(worker, call, dynamodbFault);
       // Before its turn at the item comes, which others may so have before it.
       const passed = await this.#late(fault);
       await gate?.settled();
@@ -107,9 +110,15 @@ export class Chaos {
     await ambush.before?.();
   }
 
-  #losing(call: ProxiedCall, { latency }: { latency: number }): ProxyFault {
+  /** What a step asked for, whatever the probability is. */
+  #aimed(call: ProxiedCall): ProxyFault | undefined {
+    if (this.unansweredEnds > 0 && this.#watch.endsShard(call)) {
+      this.unansweredEnds--;
+      return { kind: 'lost-answer' };
+    }
+    if (!this.losing) return undefined;
     if (this.#watch.writes(call) === 'renewal') return { kind: 'reset' };
-    return { kind: 'latency', ms: latency * this.#time.leaseMs };
+    return { kind: 'latency', ms: this.losing.latency * this.#time.leaseMs };
   }
 
   /** Waits if the fault is that. @returns what is left of it. */

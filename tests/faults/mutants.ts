@@ -123,6 +123,21 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    name: 'a shard started over after its end',
+    edits: [
+      {
+        file: 'shard-consumer.ts',
+        find: 'if (error instanceof LeaseLostError || abort.aborted) throw error;',
+        replace: 'throw error;',
+      },
+      {
+        file: 'leases/lease-store.ts',
+        find: 'return checkpoint && isBefore(checkpoint, lease.checkpoint) ? rest : write;',
+        replace: 'return checkpoint && isBefore(checkpoint, lease.checkpoint) && !rest ? rest : write;',
+      },
+    ],
+  },
+  {
     name: 'dedupe dropped',
     edits: [
       {

@@ -262,6 +262,9 @@ class Run {
       case 'lose-leases':
         this.#chaos.losing = { latency: step.latency };
         return;
+      case 'lose-ends':
+        this.#chaos.unansweredEnds = step.answers;
+        return;
       case 'redrive':
         for (const id of await redriveAll(this.#stack)) this.#redriven.add(id);
         return;

@@ -52,6 +52,19 @@ export const SCENARIOS = {
       { does: 'start' },
     ],
   },
+  // Who starts over then, from the last checkpoint, does again what comes before what the children are doing already.
+  'the end of a shard is written, and who wrote it has no answer': {
+    config: { ...CONFIG, sources: 25, checkpointMs: 60_000, shards: 2 },
+    steps: [
+      { does: 'put', events: 3_000 },
+      { does: 'merge', pick: 0 },
+      { does: 'put', events: 200 },
+      { does: 'lose-ends', answers: 8 },
+      { does: 'start' },
+      { does: 'start' },
+      { does: 'read-to-end' },
+    ],
+  },
   // Who loses it does the same again from the checkpoint: for ever, if no tenure comes to one.
   'each lease is lost in its time, by a slow store that loses renewals': {
     config: { ...CONFIG, checkpointMs: 60_000 },

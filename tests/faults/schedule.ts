@@ -38,6 +38,8 @@ export type Step =
   | { does: 'read-to-end' }
   /** From now on no renewal of a lease arrives, so that each is lost in its time, and a call takes so many lease times. */
   | { does: 'lose-leases'; latency: number }
+  /** So many of the next writes of a shard's end arrive, and their answers don't: one call of the SDK's client has three of them. */
+  | { does: 'lose-ends'; answers: number }
   /** Puts the dead letters that there are through again, those too that will fail again. */
   | { does: 'redrive' }
   | { does: 'break-subscriptions' }
@@ -116,6 +118,14 @@ const SITUATIONS: readonly ((draw: Draw) => Step[])[] = [
     draw.chance(0.6)
       ? { does: 'kill', pick: draw.integer(0, 99) }
       : { does: 'freeze', pick: draw.integer(0, 99), leases: 1.1 + draw.random() * 0.5 },
+    { does: 'start' },
+  ],
+  // Whether the end of a shard was written nobody knows who wrote it.
+  (draw) => [
+    { does: 'lose-ends', answers: draw.integer(2, 6) },
+    { does: 'put', events: draw.integer(100, 800) },
+    { does: draw.of(['split', 'merge']), pick: draw.integer(0, 99) },
+    { does: 'put', events: draw.integer(5, 80) },
     { does: 'start' },
   ],
 ];

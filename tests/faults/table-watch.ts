@@ -52,6 +52,13 @@ export class TableWatch {
     return at >= (sequenceNumber === undefined ? END : BigInt(sequenceNumber));
   }
 
+  /** True for the write that says that all of a shard is done with. */
+  endsShard({ operation, body }: ProxiedCall): boolean {
+    if (operation !== 'UpdateItem') return false;
+    const { TableName, ExpressionAttributeValues: values } = JSON.parse(body.toString()) as Update;
+    return TableName === this.#tables.leaseTable && values?.[':checkpoint']?.S === 'SHARD_END';
+  }
+
   /** What a call writes; `undefined` for all that is none of these. A checkpoint renews a lease too. */
   writes({ operation, body }: ProxiedCall): Write | 'renewal' | undefined {
     if (operation !== 'UpdateItem') return undefined;

@@ -125,6 +125,24 @@ describe('the lease store', () => {
     expect(next.leaseCounter).toBe(held.leaseCounter + 3);
   });
 
+  it('never moves a checkpoint back, also from one whose answer was lost', async () => {
+    const held = (await store.take(lease, worker('w1')))!;
+    const at = (sequenceNumber: string, subSequenceNumber = 0) => ({ sequenceNumber, subSequenceNumber });
+    await store.update(held, { checkpoint: at('100', 2) });
+    const found = await store.update(held, { checkpoint: at('99') });
+    expect(found.checkpoint).toEqual(at('100', 2));
+    expect(await store.update(found, { checkpoint: at('100', 1) })).toMatchObject({
+      checkpoint: at('100', 2),
+    });
+    const read = (await stored())!;
+    expect(read.checkpoint).toEqual(at('100', 2));
+    await store.update(read, { checkpoint: at('SHARD_END'), childShardIds: ['shardId-1'] });
+    const ended = await store.update(read, { checkpoint: at('200') });
+    expect(ended).toMatchObject({ checkpoint: at('SHARD_END'), childShardIds: ['shardId-1'] });
+    await store.update(ended, { checkpoint: at('200'), release: { to: undefined } });
+    expect(await stored()).toMatchObject({ checkpoint: at('SHARD_END'), leaseOwner: undefined });
+  });
+
   it("ends a KCL application's handoff and prepared checkpoint with its own take and checkpoint", async () => {
     const row = { ...toRow({ ...lease, leaseOwner: 'kcl' }), leaseKey: { S: `${lease.leaseKey}-kcl` } };
     await stack.dynamodb.send(

@@ -16,7 +16,7 @@ import {
   reportAttributes,
   toRow,
 } from '../../shared/kcl/lease-row.ts';
-import type { Checkpoint } from '../../shared/kcl/position.ts';
+import { type Checkpoint, isBefore } from '../../shared/kcl/position.ts';
 import { fromWorkerRow, toWorkerRow, type WorkerPresence } from '../../shared/kcl/worker-row.ts';
 import { LeaseLostError } from '../errors.ts';
 
@@ -56,7 +56,8 @@ export interface LeaseStore {
    */
   take(seen: Lease, worker: WorkerRef): Promise<Lease | undefined>;
   /**
-   * A write of the owner: raises the counter, which renews the lease, and sets what `write` says.
+   * A write of the owner: raises the counter, which renews the lease, and sets what `write` says. A checkpoint never
+   * goes back: one behind that of the lease is left out.
    * @returns the lease as it stands now.
    * @throws LeaseLostError when `held.leaseOwner` no longer owns it: nothing was written then.
    */
@@ -133,21 +134,22 @@ export class DynamoDBLeaseStore implements LeaseStore {
     return now?.tenure === next.tenure ? now : undefined;
   }
 
-  async update(held: Lease, write: OwnerWrite): Promise<Lease> {
+  async update(held: Lease, asked: OwnerWrite): Promise<Lease> {
+    const write = onward(held, asked);
     const next = applyWrite(held, write);
     if (await this.#unlessMoved(() => this.#update(held, ownerUpdate(next, write)))) return next;
     // The counter is not what we left. While the row has our tenure, only we can have moved it, by a write whose
-    // answer was lost. Then write again on top of it: the write is absolute, so twice does no harm.
+    // answer was lost. Then write again on top of what is there: the write is absolute, so twice does no harm.
     const row = await this.#get(held.leaseKey);
     const given =
       write.release && row?.leaseOwner === write.release.to?.workerId && row?.tenure === undefined;
     if (row && given && row.leaseCounter === next.leaseCounter) return next;
-    if (row?.leaseOwner !== held.leaseOwner || row?.tenure !== held.tenure) {
+    if (!row || row.leaseOwner !== held.leaseOwner || row.tenure !== held.tenure) {
       throw new LeaseLostError(held.leaseKey, row?.leaseOwner);
     }
-    const current = { ...held, leaseCounter: row?.leaseCounter ?? held.leaseCounter };
-    const again = applyWrite(current, write);
-    if (await this.#unlessMoved(() => this.#update(current, ownerUpdate(again, write)))) return again;
+    const rest = onward(row, asked);
+    const again = applyWrite(row, rest);
+    if (await this.#unlessMoved(() => this.#update(row, ownerUpdate(again, rest)))) return again;
     throw new LeaseLostError(held.leaseKey, undefined);
   }
 
@@ -238,6 +240,15 @@ function unmoved(seen: Lease): { expression: string; values: Row } {
         expression: 'leaseCounter = :counter AND leaseOwner = :expected',
         values: { ...counter, ':expected': { S: owner } },
       };
+}
+
+/**
+ * `write` without a checkpoint that is behind the lease's. One such comes from work that started over after a checkpoint
+ * whose answer was lost: up to that one all is done with, and after `SHARD_END` the children may be read already.
+ */
+function onward(lease: Lease, write: OwnerWrite): OwnerWrite {
+  const { checkpoint, ...rest } = write;
+  return checkpoint && isBefore(checkpoint, lease.checkpoint) ? rest : write;
 }
 
 /** The lease after an owner's write: what the table then holds. */

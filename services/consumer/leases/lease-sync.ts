@@ -31,6 +31,8 @@ export class LeaseSync {
   /** What was found wrong the last time. Only what is found twice in a row counts: a listing may be of between two steps. */
   #unlisted: ReadonlySet<string> = new Set();
   #holes = '';
+  /** The shards that were seen to be read to their end. */
+  #ended: ReadonlySet<string> = new Set();
   /** When a lease was first seen to be done with, by its key; monotonic, in ms. */
   #doneSince: ReadonlyMap<string, number> = new Map();
 
@@ -65,6 +67,22 @@ export class LeaseSync {
     // With those that another worker was quicker to create: they are there.
     this.#reportHoles(shards, [...leases, ...missing]);
     return { created, trimmed: this.#findTrimmed(shards, leases) };
+  }
+
+  /**
+   * @param leases all there are.
+   * @returns true when one of them was not seen before as read to its end, and not all of its children are leased: whoever
+   *   read it may have died, or lost the lease, before it added those.
+   */
+  endedWithoutHeirs(leases: readonly Lease[]): boolean {
+    const before = this.#ended;
+    const ended = leases.filter(isFinished);
+    this.#ended = new Set(ended.map(({ leaseKey }) => leaseKey));
+    const leased = new Set(leases.map(({ leaseKey }) => leaseKey));
+    return ended.some(
+      ({ leaseKey, childShardIds }) =>
+        !before.has(leaseKey) && (childShardIds.length === 0 || childShardIds.some((id) => !leased.has(id))),
+    );
   }
 
   /** The children of a shard, by a fresh listing. */

@@ -12,3 +12,23 @@ export interface Checkpoint {
 }
 
 export const SHARD_END: Checkpoint = { sequenceNumber: 'SHARD_END', subSequenceNumber: 0 };
+
+/**
+ * Whether `one` comes before `other` in a shard, as KCL's `ExtendedSequenceNumber` compares: where a shard starts, its
+ * sequence numbers, its end. The sentinels of a start are no place, so none of them is before another.
+ */
+export function isBefore(one: Checkpoint, other: Checkpoint): boolean {
+  const [a, b] = [rankOf(one), rankOf(other)];
+  if (a !== b || a !== RANKS.sequenceNumber) return a < b;
+  const [x, y] = [one.sequenceNumber, other.sequenceNumber];
+  if (x === y) return one.subSequenceNumber < other.subSequenceNumber;
+  // Decimal digits without leading zeros: the longer one is larger.
+  return x.length === y.length ? x < y : x.length < y.length;
+}
+
+const RANKS = { start: 0, sequenceNumber: 1, end: 2 } as const;
+
+function rankOf({ sequenceNumber }: Checkpoint): number {
+  if (sequenceNumber === SHARD_END.sequenceNumber) return RANKS.end;
+  return /^\d/.test(sequenceNumber) ? RANKS.sequenceNumber : RANKS.start;
+}
