@@ -39,7 +39,19 @@ describe('what consumers leave behind, whatever befalls them, is what an offline
   it('by schedules that hold every kind of step', () => {
     const seeds = Array.from({ length: 20 }, (_, seed) => scheduleOf(seed));
     const steps = seeds.flatMap((schedule) => schedule.steps.map(({ does }) => does));
-    const kinds = ['put', 'start', 'kill', 'stop', 'freeze', 'split', 'merge', 'faults', 'jump', 'wait'];
+    const kinds = [
+      'put',
+      'start',
+      'kill',
+      'stop',
+      'freeze',
+      'split',
+      'merge',
+      'faults',
+      'jump',
+      'wait',
+      'lose-ends',
+    ];
     const rarer = ['expire-iterators', 'redrive', 'break-subscriptions', 'freeze-at', 'kill-at-checkpoint'];
     expect(new Set(steps)).toEqual(new Set([...kinds, ...rarer]));
     expect(new Set(seeds.map(({ config }) => config.fetch))).toEqual(new Set(['polling', 'fanout']));
