@@ -47,6 +47,7 @@ export const lagSchema = z.strictObject({
         .describe("the owner's own report, or a look at the stream from the checkpoint on"),
       recordsPerSecond: known(z.number(), 'what the owner gets done'),
       busyShare: known(z.number(), 'share of the time in which it works on this shard, 0-1'),
+      workerUtilization: known(z.number(), 'how full the owner is, 0-1'),
     }),
   ),
   problems: z.array(z.string()).describe('what could not be read, and why'),
@@ -87,6 +88,7 @@ export const leasesSchema = z.strictObject({
       millisBehindLatest: z.number().nullable(),
       recordsPerSecond: z.number().nullable(),
       busyShare: z.number().nullable(),
+      workerUtilization: z.number().nullable(),
     }),
   ),
   workers: z

@@ -1,3 +1,4 @@
+import type { EventLoopUtilization } from 'node:perf_hooks';
 import { awsOptions, createDynamoDBClient, createKinesisClient } from '../shared/aws.ts';
 import type { Random } from '../shared/backoff.ts';
 import type { Clock } from '../shared/clock.ts';
@@ -13,6 +14,7 @@ import type { ConsumerMetrics } from './metrics.ts';
 import { createPipeline } from './pipeline/create-pipeline.ts';
 import type { Progress } from './progress.ts';
 import { Worker, type WorkerDeps } from './worker.ts';
+import { WorkerLoad } from './worker-load.ts';
 
 export interface ConsumerContext {
   progress: Progress;
@@ -22,6 +24,8 @@ export interface ConsumerContext {
   metrics: ConsumerMetrics;
   /** Left out: no spans. */
   tracing?: Tracing | undefined;
+  /** Left out: the process is the worker's own. */
+  eventLoop?: () => EventLoopUtilization;
 }
 
 /** All that a pod consumes with, but for its server. */
@@ -49,7 +53,7 @@ export async function createConsumer(
     ...awsOptions(config),
     requestTimeoutMs: Math.max(1_000, config.LEASE_DURATION_MS / 4),
   });
-  const { pipeline, close: closePipeline } = await createPipeline(config, { ...context, dynamodb });
+  const { pipeline, limits, close: closePipeline } = await createPipeline(config, { ...context, dynamodb });
   const readers = createReaders(config, kinesis, context);
   const stream = config.STREAM_NAME;
   const startingPosition = config.STARTING_POSITION;
@@ -63,6 +67,7 @@ export async function createConsumer(
         listShards: () => listShards(kinesis, stream),
         startingPosition,
         leaseDurationMs: config.LEASE_DURATION_MS,
+        load: new WorkerLoad(clock, limits, context.eventLoop),
         shard: {
           createReader: ({ lease }) => readers.open(lease, readFrom(lease, startingPosition, clock.now())),
           openProcessor: (held) => pipeline.open(held.lease),

@@ -18,6 +18,7 @@ import { createConsumerMetrics } from './metrics.ts';
 import { Progress } from './progress.ts';
 import type { OpenProcessor } from './shard-processor.ts';
 import { Worker } from './worker.ts';
+import { WorkerLoad } from './worker-load.ts';
 
 /** Short, so that the tests are. */
 const LEASE_MS = 2_000;
@@ -98,6 +99,7 @@ function start(workerId: string, options: Options = {}) {
     poke: async (address) =>
       options.pokes !== false && (group.get(address?.split(':')[0] ?? '')?.look() ?? false),
     progress,
+    load: new WorkerLoad(clock, []),
     clock,
     log: pino({ level: 'silent' }),
     metrics,
@@ -404,6 +406,7 @@ describe('a worker', () => {
     for (const { report } of before) {
       expect(report?.millisBehindLatest).toBeGreaterThanOrEqual(0);
       expect(report?.busyShare).toBeLessThanOrEqual(1);
+      expect(report?.workerUtilization).toBeGreaterThan(0);
     }
     await sleep(900);
     const after = (await store.read()).leases;

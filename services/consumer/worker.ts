@@ -14,6 +14,7 @@ import type { StartingPosition } from './lineage/lineage.ts';
 import type { ConsumerMetrics } from './metrics.ts';
 import type { Progress } from './progress.ts';
 import { ShardConsumer, type ShardConsumerDeps, type ShardOutcome } from './shard-consumer.ts';
+import type { WorkerLoad } from './worker-load.ts';
 
 /** How often the stream's shards are listed when nothing ended in the meantime. */
 const SHARD_SYNC_INTERVAL_MS = 30_000;
@@ -33,6 +34,7 @@ export interface WorkerDeps {
   /** Tells the worker at an address to look at the table. @returns whether it heard. */
   poke: (address: string | undefined) => Promise<boolean>;
   progress: Progress;
+  load: WorkerLoad;
   clock: Clock;
   log: Logger;
   metrics: ConsumerMetrics;
@@ -215,9 +217,9 @@ export class Worker {
   }
 
   #run(lease: Lease, takenAt: number, event: 'taken' | 'received'): void {
-    const { store, clock, leaseDurationMs, log, metrics, progress, shard } = this.#deps;
+    const { store, clock, leaseDurationMs, load, log, metrics, progress, shard } = this.#deps;
     const shardId = lease.leaseKey;
-    const meter = new ShardMeter(clock, leaseDurationMs);
+    const meter = new ShardMeter(clock, leaseDurationMs, load);
     const held = new HeldLease(lease, store, clock, leaseDurationMs, takenAt, meter);
     const handover = new AbortController();
     const trimmed = new AbortController();

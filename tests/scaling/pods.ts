@@ -49,6 +49,8 @@ export class Pods {
       random: Math.random,
       log: createLogger(name, 'fatal'),
       metrics: createConsumerMetrics(createRegistry('consumer')),
+      // The process has more to do than this pod, and at the clock's speed.
+      eventLoop: () => ({ active: 0, idle: 1, utilization: 0 }),
     });
     const ref = { workerId: `${name}-w`, address: name };
     const worker = consumer.join(ref, async (address) => {

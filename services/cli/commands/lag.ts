@@ -74,7 +74,7 @@ async function observe(reader: StreamReader, stream: string, leaseTable: string)
 }
 
 function rowOf(shard: ShardObservation): Lag['shards'][number] {
-  const { shardId, open, startable, owner, lagSeconds, processed, busyShare } = shard;
+  const { shardId, open, startable, owner, lagSeconds, processed, busyShare, workerUtilization } = shard;
   const from = lagSeconds === undefined ? 'unknown' : busyShare === undefined ? 'probe' : 'report';
   return {
     shardId,
@@ -86,12 +86,15 @@ function rowOf(shard: ShardObservation): Lag['shards'][number] {
     // Of a KCL application there are shares of what arrives only: no rate.
     recordsPerSecond: from === 'report' ? (processed?.records ?? null) : null,
     busyShare: busyShare ?? null,
+    workerUtilization: workerUtilization ?? null,
   };
 }
 
 function isBehind({ maxLagSeconds }: Lag, limit: number | undefined): boolean {
   return limit !== undefined && (maxLagSeconds === null || maxLagSeconds > limit);
 }
+
+const percent = (share: number | null) => (share === null ? '' : `${Math.round(share * 100)} %`);
 
 function textOf({ at, stream, leaseTable, maxLagSeconds, shards, problems }: Lag): string {
   const rows = shards.map((shard) => [
@@ -100,10 +103,11 @@ function textOf({ at, stream, leaseTable, maxLagSeconds, shards, problems }: Lag
     shard.lagSeconds === null ? '?' : shard.lagSeconds.toFixed(1),
     shard.from,
     shard.recordsPerSecond === null ? '' : String(Math.round(shard.recordsPerSecond)),
-    shard.busyShare === null ? '' : `${Math.round(shard.busyShare * 100)} %`,
+    percent(shard.busyShare),
+    percent(shard.workerUtilization),
     plain(shard.owner ?? '-'),
   ]);
-  const header = ['shard', 'state', 'lag s', 'from', 'records/s', 'busy', 'owner'];
+  const header = ['shard', 'state', 'lag s', 'from', 'records/s', 'busy', 'pod full', 'owner'];
   const most = maxLagSeconds === null ? 'not known' : `${maxLagSeconds.toFixed(1)} s`;
   return [
     `${at}  ${stream}, leases in ${leaseTable}: furthest behind ${most}\n`,

@@ -67,6 +67,7 @@ function rowOf(lease: Lease): Row {
     millisBehindLatest: report?.millisBehindLatest ?? null,
     recordsPerSecond: report?.recordsPerSecond ?? null,
     busyShare: report?.busyShare ?? null,
+    workerUtilization: report?.workerUtilization ?? null,
   };
 }
 

@@ -3,6 +3,7 @@ import type { Lease } from '../../shared/kcl/lease-row.ts';
 import { VirtualClock } from '../../testkit/kinesis-double/virtual-clock.ts';
 import { TestStack } from '../../testkit/stack.ts';
 import { LeaseLostError } from '../errors.ts';
+import { WorkerLoad } from '../worker-load.ts';
 import { HeldLease } from './held-lease.ts';
 import { DynamoDBLeaseStore } from './lease-store.ts';
 import { ShardMeter } from './shard-meter.ts';
@@ -45,7 +46,7 @@ beforeEach(async () => {
   };
   await store.create(lease);
   const taken = (await store.take(lease, W1))!;
-  const meter = new ShardMeter(clock, LEASE_MS);
+  const meter = new ShardMeter(clock, LEASE_MS, new WorkerLoad(clock, []));
   held = new HeldLease(taken, store, clock, LEASE_MS, clock.monotonic(), meter);
 });
 
@@ -91,7 +92,14 @@ describe('a held lease', () => {
     const other = (await store.take(held.lease, W2))!;
     await expect(held.checkpoint(at('1'))).rejects.toBeInstanceOf(LeaseLostError);
     expect(held.lost.aborted).toBe(true);
-    const theirs = new HeldLease(other, store, clock, LEASE_MS, 0, new ShardMeter(clock, LEASE_MS));
+    const theirs = new HeldLease(
+      other,
+      store,
+      clock,
+      LEASE_MS,
+      0,
+      new ShardMeter(clock, LEASE_MS, new WorkerLoad(clock, [])),
+    );
     await theirs.release(at('7'), W1);
     expect(theirs.lost.aborted).toBe(true);
     expect(await row()).toMatchObject({ leaseOwner: 'w1', workerAddress: 'w1:9090', checkpoint: at('7') });

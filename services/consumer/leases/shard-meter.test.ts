@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Clock } from '../../shared/clock.ts';
+import { WorkerLoad } from '../worker-load.ts';
 import { ShardMeter } from './shard-meter.ts';
 
 const EPOCH = 1_795_000_000_000;
@@ -7,9 +8,16 @@ const EPOCH = 1_795_000_000_000;
 function setUp() {
   let at = 0;
   const clock: Clock = { now: () => EPOCH + at, monotonic: () => at, sleep: async () => {} };
-  const meter = new ShardMeter(clock, 10_000);
-  const advance = (ms: number) => {
+  const eventLoop = { active: 0, idle: 0, utilization: 0 };
+  const limit = { usedMs: 0 };
+  const load = new WorkerLoad(clock, [limit], () => ({ ...eventLoop }));
+  const meter = new ShardMeter(clock, 10_000, load);
+  /** @param cpu share of it in which the event loop was busy. @param calls share of the limit that was used. */
+  const advance = (ms: number, cpu = 0, calls = 0) => {
     at += ms;
+    eventLoop.active += ms * cpu;
+    eventLoop.idle += ms * (1 - cpu);
+    limit.usedMs += ms * calls;
   };
   return { meter, advance };
 }
@@ -45,7 +53,7 @@ describe('ShardMeter', () => {
     meter.begin(1, EPOCH);
     advance(3_000);
     const first = meter.read();
-    expect(first.report.busyShare).toBe(1);
+    expect(first.report).toMatchObject({ busyShare: 1, workerUtilization: 1 });
     meter.written(first);
     advance(3_000);
     expect(meter.read().report.busyShare).toBe(1);
@@ -88,6 +96,32 @@ describe('ShardMeter', () => {
     expect(tell(10_000).recordsPerSecond).toBe(10);
     meter.end();
     expect(tell(1_000).recordsPerSecond).toBe(0);
+  });
+
+  it('tells how full the worker is: its event loop, its calls to the table, or this shard', () => {
+    const { meter, advance } = setUp();
+    const slices = (count: number, records: number, ms: number, cpu: number, calls: number) => {
+      for (let i = 0; i < count; i++) {
+        meter.begin(records, EPOCH);
+        advance(ms, cpu, calls);
+        meter.end();
+        meter.done(records, records, 100, EPOCH);
+        advance(ms);
+      }
+      const reading = meter.read();
+      meter.written(reading);
+      return reading.report;
+    };
+    meter.fetched(0);
+    // One record a slice, at the tip: half of the time goes into waiting for the table, and next to nothing is used.
+    expect(slices(100, 1, 10, 0.04, 0.06)).toMatchObject({ busyShare: 0.5, workerUtilization: 0.03 });
+    expect(slices(100, 1, 10, 0.5, 0.06)).toMatchObject({ busyShare: 0.5, workerUtilization: 0.25 });
+    expect(slices(100, 1, 10, 0.04, 0.9)).toMatchObject({ busyShare: 0.5, workerUtilization: 0.45 });
+    expect(slices(100, 500, 10, 0.04, 0.06)).toMatchObject({ busyShare: 0.5, workerUtilization: 0.5 });
+    // Slow, or behind: more records would not be done with sooner.
+    expect(slices(5, 1, 1_000, 0, 0)).toMatchObject({ busyShare: 0.5, workerUtilization: 0.5 });
+    meter.fetched(5_000);
+    expect(slices(100, 1, 10, 0, 0)).toMatchObject({ busyShare: 0.5, workerUtilization: 0.5 });
   });
 
   it('tells how far processing is behind, not only reading, and nothing when it does not know', () => {

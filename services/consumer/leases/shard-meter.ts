@@ -1,5 +1,6 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { LeaseReport } from '../../shared/kcl/lease-row.ts';
+import { type LoadTotals, utilization, type WorkerLoad } from '../worker-load.ts';
 
 /** What `ShardMeter` counted up to a report; given back when that report was written. */
 export interface Reading {
@@ -10,6 +11,11 @@ export interface Reading {
   rates: Rates;
 }
 
+/** Records of a slice that is full. */
+const FULL_SLICE = 500;
+/** Records that are done with so long after they came, or were read so far behind the tip, wait for this worker. */
+const LATE_MS = 1_000;
+
 interface Totals {
   /** Monotonic ms up to which was counted. */
   at: number;
@@ -17,9 +23,15 @@ interface Totals {
   puts: number;
   bytes: number;
   busyMs: number;
+  /** As `busyMs`, weighted by how full the slices were. */
+  fullMs: number;
+  worker: LoadTotals;
 }
 
-type Rates = Pick<LeaseReport, 'recordsPerSecond' | 'putsPerSecond' | 'bytesPerSecond' | 'busyShare'>;
+type Rates = Pick<
+  LeaseReport,
+  'recordsPerSecond' | 'putsPerSecond' | 'bytesPerSecond' | 'busyShare' | 'workerUtilization'
+>;
 
 /** The slice that is being worked on. */
 interface InHand {
@@ -36,10 +48,12 @@ interface InHand {
 export class ShardMeter {
   readonly #clock: Clock;
   readonly #staleAfterMs: number;
+  readonly #load: WorkerLoad;
   /** When the last slice was done with. */
   #done: Totals;
   #inHand: InHand | undefined;
   #busyMs = 0;
+  #fullMs = 0;
   #busySince: number | undefined;
   #lastArrivalAt: number | undefined;
   /** The last read's, with when (monotonic ms) it was. */
@@ -52,11 +66,13 @@ export class ShardMeter {
   #writtenAt: number;
 
   /** @param staleAfterMs without a read for that long, how far behind the shard is counts as unknown. */
-  constructor(clock: Clock, staleAfterMs: number) {
+  constructor(clock: Clock, staleAfterMs: number, load: WorkerLoad) {
     this.#clock = clock;
     this.#staleAfterMs = staleAfterMs;
+    this.#load = load;
     this.#writtenAt = clock.monotonic();
-    this.#done = { at: this.#writtenAt, records: 0, puts: 0, bytes: 0, busyMs: 0 };
+    const worker = load.read();
+    this.#done = { at: this.#writtenAt, records: 0, puts: 0, bytes: 0, busyMs: 0, fullMs: 0, worker };
     this.#told = this.#done;
   }
 
@@ -74,7 +90,9 @@ export class ShardMeter {
 
   /** Processing ended, well or not. */
   end(): void {
-    if (this.#busySince !== undefined) this.#busyMs += this.#clock.monotonic() - this.#busySince;
+    const { busyMs, fullMs } = this.#busyUntil(this.#clock.monotonic());
+    this.#busyMs = busyMs;
+    this.#fullMs = fullMs;
     this.#busySince = undefined;
     this.#oldestInHand = undefined;
   }
@@ -93,6 +111,8 @@ export class ShardMeter {
       puts: before.puts + puts,
       bytes: before.bytes + bytes,
       busyMs: this.#busyMs,
+      fullMs: this.#fullMs,
+      worker: this.#load.read(),
     };
     this.#inHand = undefined;
     this.#lastArrivalAt = lastArrivalAt;
@@ -142,8 +162,7 @@ export class ShardMeter {
 
   #measure(at: number): { totals: Totals; rates: Rates } {
     const told = this.#told;
-    const busyMs = this.#busyMs + (this.#busySince === undefined ? 0 : at - this.#busySince);
-    const totals = { ...this.#done, at, busyMs };
+    const totals = { ...this.#done, at, ...this.#busyUntil(at), worker: this.#load.read() };
     if (this.#busySince === undefined || !this.#inHand) return { totals, rates: ratesOf(told, totals) };
     if (this.#done.records > told.records) return { totals: this.#done, rates: ratesOf(told, this.#done) };
     // Nothing is done since then, and something is being done: as fast as before, unless it takes longer by now.
@@ -152,12 +171,24 @@ export class ShardMeter {
     const atMost = records / (Math.max(1, at - since) / 1_000);
     const factor = recordsPerSecond > atMost ? atMost / recordsPerSecond : 1;
     const rates: Rates = {
+      ...ratesOf(told, totals),
       recordsPerSecond: round(recordsPerSecond * factor),
       putsPerSecond: round(putsPerSecond * factor),
       bytesPerSecond: round(bytesPerSecond * factor),
-      busyShare: ratesOf(told, totals).busyShare,
     };
     return { totals: told, rates };
+  }
+
+  /**
+   * The times of work, with that on what is in hand. A shard whose records are done with as they come has room: the more come, the
+   * larger its slices get, which hardly take longer. Of one that is behind, the whole of the time counts.
+   */
+  #busyUntil(at: number): { busyMs: number; fullMs: number } {
+    if (this.#busySince === undefined) return { busyMs: this.#busyMs, fullMs: this.#fullMs };
+    const ms = at - this.#busySince;
+    const lateMs = (this.#behind?.ms ?? 0) + ms;
+    const fullness = Math.min(1, Math.max((this.#inHand?.records ?? 0) / FULL_SLICE, lateMs / LATE_MS));
+    return { busyMs: this.#busyMs + ms, fullMs: this.#fullMs + ms * fullness };
   }
 }
 
@@ -169,6 +200,9 @@ function ratesOf(from: Totals, to: Totals): Rates {
     putsPerSecond: perSecond(to.puts - from.puts),
     bytesPerSecond: perSecond(to.bytes - from.bytes),
     busyShare: Math.min(1, round((to.busyMs - from.busyMs) / elapsedMs)),
+    workerUtilization: round(
+      Math.min(1, Math.max((to.fullMs - from.fullMs) / elapsedMs, utilization(from.worker, to.worker))),
+    ),
   };
 }
 

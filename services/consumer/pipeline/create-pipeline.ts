@@ -53,6 +53,13 @@ export interface PipelineContext {
   tracing?: Tracing | undefined;
 }
 
+export interface AssembledPipeline {
+  pipeline: Pipeline;
+  /** What bounds its calls, of each table. */
+  limits: readonly AdaptiveLimit[];
+  close: () => void;
+}
+
 /** Ids of a source that are kept by `DEDUPE_WINDOW=auto`: more than two whole PutRecords calls hold of one source, as a rule. */
 const DEDUPE_WINDOW = 256;
 
@@ -64,7 +71,7 @@ const DEDUPE_WINDOW = 256;
 export async function createPipeline(
   config: PipelineConfig,
   context: PipelineContext,
-): Promise<{ pipeline: Pipeline; close: () => void }> {
+): Promise<AssembledPipeline> {
   const parameters = detectorParameters(config);
   const make = async (name: string): Promise<AnyDetector> =>
     scoresInBatches(name, parameters)
@@ -80,14 +87,19 @@ export function assemblePipeline(
   config: Omit<PipelineConfig, 'DETECTOR' | 'DETECTOR_PARAMS' | 'THRESHOLD' | 'CHALLENGERS'>,
   detectors: { champion: AnyDetector; challengers: readonly AnyDetector[] },
   { dynamodb: client, ...context }: PipelineContext,
-): { pipeline: Pipeline; close: () => void } {
+): AssembledPipeline {
   const { champion, challengers } = detectors;
   const all = [champion, ...challengers];
   if (new Set(all.map(({ name }) => name)).size < all.length) {
     throw new ConfigError(`DETECTOR and CHALLENGERS name a detector twice: ${all.map((d) => d.name).join()}`);
   }
   const dynamodb = new DynamoDBJson(client, { maxSockets: config.WRITE_CONCURRENCY * 2 });
-  const limit = () => new AdaptiveLimit(config.WRITE_CONCURRENCY);
+  const limits: AdaptiveLimit[] = [];
+  const limit = () => {
+    const made = new AdaptiveLimit(config.WRITE_CONCURRENCY, context.clock);
+    limits.push(made);
+    return made;
+  };
   const stateLimit = limit();
   const writer = (table: string, keys: Pick<BatchWriterDeps, 'keyOf' | 'keyWith'>, adaptive = limit()) =>
     new BatchWriter({
@@ -132,5 +144,5 @@ export function assemblePipeline(
     }),
     stateBudget: new ByteBudget(config.STATE_CACHE_BYTES, context.metrics.stateBytes),
   });
-  return { pipeline, close: () => dynamodb.close() };
+  return { pipeline, limits, close: () => dynamodb.close() };
 }

@@ -22,11 +22,13 @@ function call(limit: AdaptiveLimit) {
   };
 }
 
+let at = 0;
+const clock = { monotonic: () => at };
 const settle = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('the adaptive limit', () => {
   it('lets no more calls run than its bound, first come first served', async () => {
-    const limit = new AdaptiveLimit(2);
+    const limit = new AdaptiveLimit(2, clock);
     const calls = Array.from({ length: 5 }, () => call(limit));
     await settle();
     expect(calls.map(({ started }) => started)).toEqual([true, true, false, false, false]);
@@ -40,7 +42,7 @@ describe('the adaptive limit', () => {
   });
 
   it('halves once for a burst of throttles, and not below one', async () => {
-    const limit = new AdaptiveLimit(16);
+    const limit = new AdaptiveLimit(16, clock);
     const burst = Array.from({ length: 16 }, () => call(limit));
     await settle();
     for (const one of burst) await one.end(true);
@@ -54,7 +56,7 @@ describe('the adaptive limit', () => {
   });
 
   it('grows back by about one call for each round that went well, up to its bound', async () => {
-    const limit = new AdaptiveLimit(4);
+    const limit = new AdaptiveLimit(4, clock);
     const throttled = call(limit);
     await settle();
     await throttled.end(true);
@@ -71,8 +73,28 @@ describe('the adaptive limit', () => {
     expect(sizes).toEqual([...sizes].sort());
   });
 
+  it('tells how much of it was used', async () => {
+    const limit = new AdaptiveLimit(4, clock);
+    at += 1_000;
+    expect(limit.usedMs).toBe(0);
+    const calls = Array.from({ length: 6 }, () => call(limit));
+    await settle();
+    at += 100; // four in flight, two wait
+    for (const one of calls.slice(0, 3)) await one.end(false);
+    await settle();
+    at += 100; // three
+    expect(limit.usedMs).toBeCloseTo(175);
+    await calls[3]!.end(true); // now two are all that may be
+    await settle();
+    at += 100;
+    expect(limit.usedMs).toBeCloseTo(275);
+    for (const one of calls.slice(4)) await one.end(false);
+    at += 100;
+    expect(limit.usedMs).toBeCloseTo(275);
+  });
+
   it('keeps its room when a call throws', async () => {
-    const limit = new AdaptiveLimit(1);
+    const limit = new AdaptiveLimit(1, clock);
     await expect(limit.run(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
     expect(await limit.run(async () => ({ throttled: false }))).toEqual({ throttled: false });
   });

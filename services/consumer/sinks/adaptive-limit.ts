@@ -7,15 +7,21 @@ const DECREASE = 0.5;
  * were under way when the bound was halved say nothing about the new one, so a burst of throttles halves it once.
  */
 export class AdaptiveLimit {
+  readonly #clock: { monotonic(): number };
   readonly #max: number;
   #limit: number;
   #inFlight = 0;
   /** Grows at each decrease; a call belongs to the one it began in. */
   #epoch = 0;
   readonly #waiting: (() => void)[] = [];
+  #usedMs = 0;
+  /** Monotonic ms up to which `#usedMs` counts. */
+  #countedAt: number;
 
   /** @param max calls in flight at most; the bound begins there. */
-  constructor(max: number) {
+  constructor(max: number, clock: { monotonic(): number }) {
+    this.#clock = clock;
+    this.#countedAt = clock.monotonic();
     this.#max = max;
     this.#limit = max;
   }
@@ -25,13 +31,21 @@ export class AdaptiveLimit {
     return Math.max(1, Math.floor(this.#limit));
   }
 
+  /** How much of it was used so far: ms in which all of it was, or twice as many in which half of it was. */
+  get usedMs(): number {
+    this.#count();
+    return this.#usedMs;
+  }
+
   /** Runs `call` when there is room; first come, first served. `call` tells by its result if it was throttled. */
   async run<T extends { throttled: boolean }>(call: () => Promise<T>): Promise<T> {
+    this.#count();
     if (this.#inFlight >= this.current) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     else this.#inFlight++;
     const epoch = this.#epoch;
     try {
       const result = await call();
+      this.#count();
       if (!result.throttled) this.#limit = Math.min(this.#max, this.#limit + 1 / this.#limit);
       else if (epoch === this.#epoch) {
         this.#limit = Math.max(1, this.#limit * DECREASE);
@@ -39,6 +53,7 @@ export class AdaptiveLimit {
       }
       return result;
     } finally {
+      this.#count();
       this.#inFlight--;
       while (this.#inFlight < this.current) {
         const next = this.#waiting.shift();
@@ -47,5 +62,12 @@ export class AdaptiveLimit {
         next();
       }
     }
+  }
+
+  /** To be called before what is in flight, or may be, changes. */
+  #count(): void {
+    const now = this.#clock.monotonic();
+    this.#usedMs += (now - this.#countedAt) * Math.min(1, this.#inFlight / this.current);
+    this.#countedAt = now;
   }
 }

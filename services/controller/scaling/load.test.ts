@@ -39,5 +39,18 @@ describe('load', () => {
     expect(truePodRate([shard('a', 300, 0.9), shard('a', 300, 0.9)])).toBe(600);
     expect(truePodRate([shard('a', 300, 0.5), shard('b', 5, 0.01)])).toBe(600);
     expect(truePodRate([shard('b', 5, 0.01)])).toBeUndefined();
+    expect(truePodRate([])).toBeUndefined();
+  });
+
+  it('learns it by how full a pod is, not by how long its shards wait for the table', () => {
+    const shard = (owner: string, records: number, busyShare: number, workerUtilization?: number) =>
+      ({ owner, processed: { records, bytes: 0 }, busyShare, workerUtilization }) as ShardObservation;
+    const waiting = [0.05, 0.05, 0.04].map((used) => shard('a', 100, 0.6, used));
+    expect(truePodRate(waiting)).toBe(6_000);
+    expect(truePodRate([...waiting, shard('b', 100, 0.6, 0.02)])).toBeCloseTo(400 / 0.07);
+    // Nothing to do is no slowness; a dead store is.
+    expect(truePodRate([...waiting, shard('b', 0, 0, 0.03)])).toBe(6_000);
+    expect(truePodRate([shard('b', 0, 1, 1)])).toBe(0);
+    expect(truePodRate([shard('a', 300, 0.5, 0.1), shard('old', 300, 0.5)])).toBe(1_000);
   });
 });

@@ -71,24 +71,36 @@ export function podsFor(loads: readonly number[], podRate: number): number {
   return low;
 }
 
+/** A pod whose busy share is less tells too little: shares are of a few seconds. */
+const LEAST_BUSY = 0.1;
+
 /**
- * What one pod gets done when it is busy all the time, by what the pods did and how busy they were; `undefined` when
- * none was busy enough to tell.
+ * What one pod gets done when it is used to the full, by what the pods did and how full they were; `undefined` when none did
+ * enough to tell. Of a consumer that tells no utilization it is by how busy the shards were: too little as long as these wait for
+ * the table most of the time, as they do with a few records at once.
  */
 export function truePodRate(shards: readonly ShardObservation[]): number | undefined {
-  const pods = new Map<string, { processed: number; busy: number }>();
-  for (const { owner, processed, busyShare } of shards) {
+  const pods = new Map<string, { processed: number; busy: number; utilization: number | undefined }>();
+  for (const { owner, processed, busyShare, workerUtilization } of shards) {
     if (owner === undefined || processed === undefined || busyShare === undefined) continue;
-    const pod = pods.get(owner) ?? { processed: 0, busy: 0 };
-    pods.set(owner, { processed: pod.processed + processed.records, busy: pod.busy + busyShare });
+    const pod = pods.get(owner) ?? { processed: 0, busy: 0, utilization: undefined };
+    pods.set(owner, {
+      processed: pod.processed + processed.records,
+      busy: pod.busy + busyShare,
+      // Of its event loop all shards tell the same; of its shards the fullest is full first.
+      utilization:
+        workerUtilization === undefined ? pod.utilization : Math.max(pod.utilization ?? 0, workerUtilization),
+    });
   }
   let processed = 0;
-  let busy = 0;
+  let used = 0;
   for (const pod of pods.values()) {
-    if (pod.busy < 0.1) continue;
-    processed += pod.processed;
     // Shards of a pod overlap while they wait for I/O; counting that as busy errs towards a slower pod.
-    busy += Math.min(1, pod.busy);
+    const load = pod.utilization ?? Math.min(1, pod.busy);
+    // One that does nothing has its renewals and polls to do; with a dead store it is full, and that tells.
+    if (load < LEAST_BUSY && (pod.utilization === undefined || pod.processed === 0)) continue;
+    processed += pod.processed;
+    used += load;
   }
-  return busy > 0 ? processed / busy : undefined;
+  return used > 0 ? processed / used : undefined;
 }

@@ -35,6 +35,8 @@ export interface ShardObservation {
   processed: Throughput | undefined;
   /** Share of the time in which the owner was processing this shard, 0-1. */
   busyShare: number | undefined;
+  /** Utilization of the owner, 0-1; `undefined` too when its consumer is one that doesn't tell. */
+  workerUtilization?: number | undefined;
 }
 
 /** All that a decision is made from, at one moment. What could not be read is `undefined`, never zero. */

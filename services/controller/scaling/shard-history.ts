@@ -7,6 +7,7 @@ interface Progress {
   arrival: Throughput | undefined;
   processed: Throughput;
   busyShare: number;
+  workerUtilization: number | undefined;
 }
 
 interface Seen {
@@ -65,12 +66,13 @@ export class ShardHistory {
     this.#seen.set(shardId, { firstSeen, report, reportSeenAt, owner, arrival, since });
     if (!report || owner === undefined || reportSeenAt === undefined) return undefined;
     if (monotonic - reportSeenAt > this.#timeoutMs) return undefined;
-    const { millisBehindLatest, busyShare } = report;
+    const { millisBehindLatest, busyShare, workerUtilization } = report;
     return {
       lagSeconds: millisBehindLatest === undefined ? undefined : Math.max(0, millisBehindLatest) / 1000,
       arrival,
       processed: processedOf(report),
-      busyShare: Math.min(1, Math.max(0, busyShare)),
+      busyShare: share(busyShare),
+      workerUtilization: workerUtilization === undefined ? undefined : share(workerUtilization),
     };
   }
 
@@ -114,6 +116,8 @@ export class ShardHistory {
     return { arrival: settle(old, times(since.done, 1 / since.walked)), since: NOTHING };
   }
 }
+
+const share = (value: number) => Math.min(1, Math.max(0, value));
 
 /** A sample into what was known. */
 function settle(old: Throughput | undefined, sample: Throughput): Throughput {

@@ -126,6 +126,7 @@ export class StreamReader {
       arrival: progress?.arrival,
       processed: progress?.processed,
       busyShare: progress?.busyShare,
+      workerUtilization: progress?.workerUtilization,
       lagSeconds: progress?.lagSeconds ?? (await this.#probe(one, leases, now, problems)),
     };
   }

@@ -13,6 +13,7 @@ const kcl = JSON.parse(readFileSync(new URL('kcl-3-lease-rows.json', import.meta
 const rows = kcl.rows.map(({ item }) => item);
 const REPORT = {
   reportedAt: 1_795_486_303_000,
+  workerUtilization: 0.123,
   millisBehindLatest: 1_500,
   recordsPerSecond: 812.5,
   putsPerSecond: 8.5,

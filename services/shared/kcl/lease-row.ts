@@ -50,6 +50,11 @@ export interface LeaseReport {
   bytesPerSecond: number;
   /** Share of the time in which records were being processed, 0-1; the rest is waiting for records. */
   busyShare: number;
+  /**
+   * Utilization of the worker, 0-1: of the fullest of its event loop, the calls it may have in flight to a table, and the work on
+   * this shard, which is the fuller the larger its slices are or the later their records. `undefined` in rows of an older consumer.
+   */
+  workerUtilization?: number | undefined;
   /** When the last record done with arrived in the stream, in ms since the epoch; `undefined` before the first. */
   lastArrivalAt: number | undefined;
 }
@@ -62,6 +67,7 @@ const REPORT_NUMBERS = {
   putsPerSecond: 'weirPutsPerSecond',
   bytesPerSecond: 'weirBytesPerSecond',
   busyShare: 'weirBusyShare',
+  workerUtilization: 'weirWorkerUtilization',
   lastArrivalAt: 'weirLastArrivalAt',
 } as const;
 
@@ -91,6 +97,7 @@ function reportOf(row: Row): LeaseReport | undefined {
     putsPerSecond: number('putsPerSecond'),
     bytesPerSecond: number('bytesPerSecond') ?? 0,
     busyShare: number('busyShare') ?? 0,
+    workerUtilization: number('workerUtilization'),
     lastArrivalAt: number('lastArrivalAt'),
   };
 }
