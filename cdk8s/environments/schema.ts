@@ -74,7 +74,8 @@ const pods = z.strictObject({
 const lambda = z.strictObject({
   group,
   memoryMb: z.int().min(128).max(10_240),
-  timeoutSeconds: z.int().min(1).max(900),
+  /** A write that fails is tried for half of it: in less than 10 s that is too seldom to tell an item at fault from a slow table. */
+  timeoutSeconds: z.int().min(10).max(900),
   batchSize: z.int().min(1).max(10_000),
   batchWindowSeconds: z.int().min(0).max(300),
   /** Batches of one shard at once, by partition key. */

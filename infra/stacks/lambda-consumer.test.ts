@@ -13,5 +13,8 @@ it("gives the function variables that the consumer's configuration knows and tak
     STATE_TABLE: 'anomaly-stream-lambda-state',
     ITEM_DAYS: 30,
     DEAD_LETTER_TABLE: 'anomaly-stream-lambda-dead-letters',
+    WRITE_RETRY_MS: 30_000,
   });
+  const short = lambdaVariables(staging, { ...staging.consumers.lambda!, timeoutSeconds: 15 });
+  expect(parseEnv(lambdaEnv, short).WRITE_RETRY_MS).toBe(7_500);
 });

@@ -54,6 +54,8 @@ export function lambdaVariables(env: Environment, settings: LambdaSettings): Rec
     ITEM_DAYS: String(env.records.ttlDays ?? 0),
     DETECTOR: env.detection.detector,
     THRESHOLD: String(env.detection.threshold),
+    // Of an invocation's time half, at most what pods give it: a record at fault must be found within one.
+    WRITE_RETRY_MS: String(Math.min(30, settings.timeoutSeconds / 2) * 1000),
   };
 }
 
