@@ -99,6 +99,7 @@ export class Trial<S extends Subject = Subject> {
         ...(stallMs && { stallMs }),
         ...(renewAfterMs && { renewAfterMs }),
       },
+      () => 0,
       log,
     );
   }

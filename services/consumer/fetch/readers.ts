@@ -37,6 +37,7 @@ export function createReaders(
     config.FETCH,
     { client, stream, pollIntervalMs: config.POLL_INTERVAL_MS, clock },
     { client: subscriber, consumer, clock },
+    deps.random,
     log,
   );
   const all: ShardReaderDeps = {

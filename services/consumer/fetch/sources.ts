@@ -1,3 +1,4 @@
+import type { Random } from '../../shared/backoff.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { errorCode } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
@@ -12,29 +13,32 @@ export function createSources(
   mode: FetchMode,
   polling: PollingDeps,
   fanOut: FanOutDeps,
+  random: Random,
   log: Logger,
 ): ShardSourceFactory {
   if (mode === 'polling') return (shardId) => new PollingSource(polling, shardId);
   if (mode === 'fanout') return (shardId) => new FanOutSource(fanOut, shardId);
-  const choice = new Choice(fanOut.clock, log);
+  const choice = new Choice(fanOut.clock, random, log);
   return (shardId) =>
     new AutoSource(choice, new FanOutSource(fanOut, shardId), new PollingSource(polling, shardId));
 }
 
-/** How long shards are polled before fan-out is tried again, in ms: doubled by each trial that fails. */
+/** How long shards are polled before fan-out is tried again, in ms: doubled by each trial that fails, and up to half less, since all pods failed at once. */
 const TRY_AGAIN = { leastMs: 60_000, mostMs: 3_600_000 };
 
 /** Whether the process can have enhanced fan-out, as far as the answers told by now. */
 class Choice {
   readonly #clock: Clock;
+  readonly #random: Random;
   readonly #log: Logger;
   #state: 'open' | 'fanout' | 'polling' = 'open';
   #failures = 0;
   /** Monotonic ms from which on one shard may try fan-out again, while the others go on polling. */
   #tryAgainAt = 0;
 
-  constructor(clock: Clock, log: Logger) {
+  constructor(clock: Clock, random: Random, log: Logger) {
     this.#clock = clock;
+    this.#random = random;
     this.#log = log;
   }
 
@@ -72,7 +76,7 @@ class Choice {
 
   #postpone(): void {
     const waitMs = Math.min(TRY_AGAIN.mostMs, TRY_AGAIN.leastMs * 2 ** Math.min(this.#failures++, 30));
-    this.#tryAgainAt = this.#clock.monotonic() + waitMs;
+    this.#tryAgainAt = this.#clock.monotonic() + waitMs * (1 - this.#random() / 2);
   }
 }
 
