@@ -1,8 +1,8 @@
 import type { Clock } from '../shared/clock.ts';
 
 /**
- * When each loop of the worker last got on. A loop ticks at each step and at each attempt of a call, so waiting
- * for a throttled table is progress and a stuck await is not.
+ * When each loop of the worker last got on. A loop ticks at each step, at each attempt of a call, and while the queue moves
+ * in which its calls stand, so waiting for a throttled or hanging table is progress and a stuck await is not.
  */
 export class Progress {
   readonly #clock: Clock;

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { AdaptiveLimit } from './adaptive-limit.ts';
 
 /** A call that ends when it is told to, and how. */
-function call(limit: AdaptiveLimit) {
+function call(limit: AdaptiveLimit, progress = () => {}) {
   let end: (throttled: boolean) => void = () => {};
   let started = false;
   const done = limit.run(() => {
@@ -10,7 +10,7 @@ function call(limit: AdaptiveLimit) {
     return new Promise<{ throttled: boolean }>((resolve) => {
       end = (throttled) => resolve({ throttled });
     });
-  });
+  }, progress);
   return {
     get started() {
       return started;
@@ -93,9 +93,33 @@ describe('the adaptive limit', () => {
     expect(limit.usedMs).toBeCloseTo(275);
   });
 
+  it('tells each that waits that the queue moves, once however many calls it has in there, and nobody in flight', async () => {
+    const limit = new AdaptiveLimit(2, clock);
+    const told = { flying: 0, waiting: 0 };
+    const waiting = () => void told.waiting++;
+    const flying = Array.from({ length: 2 }, () => call(limit, () => void told.flying++));
+    const queue = Array.from({ length: 100 }, () => call(limit, waiting));
+    await settle();
+    expect(told).toEqual({ flying: 2, waiting: 100 });
+    at += 10_000;
+    await flying[0]!.end(false);
+    expect(told).toEqual({ flying: 2, waiting: 101 });
+    await settle();
+    for (const one of queue.slice(0, 50)) {
+      at += 10;
+      await one.end(false);
+      await settle();
+    }
+    expect(told).toEqual({ flying: 2, waiting: 102 });
+    at += 10_000;
+    await queue[50]!.end(true);
+    expect(told).toEqual({ flying: 2, waiting: 103 });
+  });
+
   it('keeps its room when a call throws', async () => {
     const limit = new AdaptiveLimit(1, clock);
-    await expect(limit.run(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
-    expect(await limit.run(async () => ({ throttled: false }))).toEqual({ throttled: false });
+    const none = () => {};
+    await expect(limit.run(() => Promise.reject(new Error('no')), none)).rejects.toThrow('no');
+    expect(await limit.run(async () => ({ throttled: false }), none)).toEqual({ throttled: false });
   });
 });

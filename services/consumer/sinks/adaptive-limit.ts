@@ -1,5 +1,12 @@
 /** Share of the calls in flight that is left after a throttle. */
 const DECREASE = 0.5;
+/** Those that wait are told of calls that settle at most so often: there may be thousands of both. */
+const TELL_EVERY_MS = 500;
+
+interface Waiting {
+  start: () => void;
+  progress: () => void;
+}
 
 /**
  * Bounds the calls in flight to one table, and adapts the bound to what the table takes: additive increase by one
@@ -13,7 +20,9 @@ export class AdaptiveLimit {
   #inFlight = 0;
   /** Grows at each decrease; a call belongs to the one it began in. */
   #epoch = 0;
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting: Waiting[] = [];
+  /** Monotonic ms. */
+  #toldAt = Number.NEGATIVE_INFINITY;
   #usedMs = 0;
   /** Monotonic ms up to which `#usedMs` counts. */
   #countedAt: number;
@@ -37,11 +46,19 @@ export class AdaptiveLimit {
     return this.#usedMs;
   }
 
-  /** Runs `call` when there is room; first come, first served. `call` tells by its result if it was throttled. */
-  async run<T extends { throttled: boolean }>(call: () => Promise<T>): Promise<T> {
+  /**
+   * Runs `call` when there is room; first come, first served.
+   *
+   * @param call tells by its result if it was throttled.
+   * @param progress called at once, and while `call` waits as other calls settle, whosever they are: a queue that moves is
+   *   no stuck loop, however slowly the table answers. A call in flight is up to its own time-out.
+   */
+  async run<T extends { throttled: boolean }>(call: () => Promise<T>, progress: () => void): Promise<T> {
+    progress();
     this.#count();
-    if (this.#inFlight >= this.current) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    else this.#inFlight++;
+    if (this.#inFlight >= this.current) {
+      await new Promise<void>((start) => this.#waiting.push({ start, progress }));
+    } else this.#inFlight++;
     const epoch = this.#epoch;
     try {
       const result = await call();
@@ -55,13 +72,21 @@ export class AdaptiveLimit {
     } finally {
       this.#count();
       this.#inFlight--;
+      this.#tellWaiting();
       while (this.#inFlight < this.current) {
         const next = this.#waiting.shift();
         if (!next) break;
         this.#inFlight++;
-        next();
+        next.start();
       }
     }
+  }
+
+  #tellWaiting(): void {
+    const now = this.#clock.monotonic();
+    if (this.#waiting.length === 0 || now - this.#toldAt < TELL_EVERY_MS) return;
+    this.#toldAt = now;
+    for (const progress of new Set(this.#waiting.map((one) => one.progress))) progress();
   }
 
   /** To be called before what is in flight, or may be, changes. */

@@ -89,7 +89,7 @@ export class BatchWriter {
   /**
    * @param items no two with the same key: BatchWriteItem refuses such a call whole.
    * @param signal gives up when aborted.
-   * @param progress called at every attempt, so that waiting for a slow store counts as being alive.
+   * @param progress called at every attempt, and as the queue of calls moves on: waiting for a slow store counts as being alive.
    * @returns the items that DynamoDB refuses for good.
    * @throws StoppedError when `signal` aborted before all were stored.
    */
@@ -124,7 +124,7 @@ export class BatchWriter {
     let suspected = false;
     for (let attempt = 0, failures = 0; ; attempt++) {
       // Waiting for a backoff is not waiting in flight: the limit's room is for calls.
-      const result = await limit.run(() => this.#attempt(pending, signal, progress));
+      const result = await limit.run(() => this.#attempt(pending, signal), progress);
       if (result.kind === 'stored') return;
       if (signal.aborted) throw new StoppedError();
       if (result.kind === 'partly') {
@@ -140,7 +140,7 @@ export class BatchWriter {
         const { error, throttled } = result;
         if (!throttled) failures++;
         const tried = !throttled && failures >= MAX_ATTEMPTS && clock.monotonic() - triedFrom >= retryMs;
-        const atFault = tried && (await this.#takesAnother(signal));
+        const atFault = tried && (await this.#takesAnother(signal, progress));
         if (tried && !atFault) suspected = false;
         const [only] = pending;
         if (atFault && !suspected && pending.length === 1) {
@@ -167,21 +167,22 @@ export class BatchWriter {
   }
 
   /** Whether the table takes a write at all, of an item that is none of ours. */
-  async #takesAnother(signal: AbortSignal): Promise<boolean> {
+  async #takesAnother(signal: AbortSignal, progress: () => void): Promise<boolean> {
     const { dynamodb, limit } = this.#deps;
-    const { taken } = await limit.run(() =>
-      dynamodb.call('BatchWriteItem', this.#probe, signal).then(
-        (answer) => ({ taken: answer === NOTHING_UNPROCESSED, throttled: false }),
-        (error: unknown) => ({ taken: false, throttled: isThrottle(error) }),
-      ),
+    const { taken } = await limit.run(
+      () =>
+        dynamodb.call('BatchWriteItem', this.#probe, signal).then(
+          (answer) => ({ taken: answer === NOTHING_UNPROCESSED, throttled: false }),
+          (error: unknown) => ({ taken: false, throttled: isThrottle(error) }),
+        ),
+      progress,
     );
     return taken;
   }
 
   /** One BatchWriteItem call. */
-  async #attempt(items: readonly WireItem[], signal: AbortSignal, progress: () => void): Promise<Attempt> {
+  async #attempt(items: readonly WireItem[], signal: AbortSignal): Promise<Attempt> {
     const { dynamodb, table, clock, metrics } = this.#deps;
-    progress();
     const started = clock.monotonic();
     try {
       const answer = await dynamodb.call('BatchWriteItem', requestBody(table, items), signal);

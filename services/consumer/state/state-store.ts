@@ -139,12 +139,13 @@ export class StateStore {
     const { limit, metrics, log, table } = this.#deps;
     for (let attempt = 0; ; attempt++) {
       if (signal.aborted) throw new StoppedError();
-      progress();
-      const result = await limit.run(() =>
-        call().then(
-          (answer) => ({ answer, throttled: false }),
-          (error: unknown) => ({ error, throttled: isThrottle(error) }),
-        ),
+      const result = await limit.run(
+        () =>
+          call().then(
+            (answer) => ({ answer, throttled: false }),
+            (error: unknown) => ({ error, throttled: isThrottle(error) }),
+          ),
+        progress,
       );
       if ('answer' in result) return result.answer;
       if (signal.aborted) throw new StoppedError();
