@@ -19,7 +19,8 @@ export interface StreamRecord {
 
 /** What one read of a shard gave. */
 export interface FetchedBatch {
-  records: StreamRecord[];
+  /** To be gone through once: aggregates are taken apart on the way. */
+  records: Iterable<StreamRecord>;
   /** How far behind the tip of the shard the read is, in ms; 0 when caught up. */
   millisBehindLatest: number;
   /** True when the shard is closed and everything in it was read. */

@@ -4,7 +4,7 @@ import { type Checkpoint, SHARD_END } from '../shared/kcl/position.ts';
 import type { Logger } from '../shared/log.ts';
 import { LeaseLostError, StoppedError } from './errors.ts';
 import type { ShardReader } from './fetch/shard-reader.ts';
-import { endOfSlice } from './fetch/user-records.ts';
+import { takeSlice } from './fetch/user-records.ts';
 import type { HeldLease } from './leases/held-lease.ts';
 import type { WorkerRef } from './leases/lease-store.ts';
 import type { ShardMeter } from './leases/shard-meter.ts';
@@ -12,7 +12,7 @@ import type { ConsumerMetrics } from './metrics.ts';
 import type { FetchedBatch, StreamRecord } from './record.ts';
 import type { OpenProcessor, ShardProcessor } from './shard-processor.ts';
 
-/** Records that go through the pipeline at once: bounds memory, and the time the event loop is held (~2 ms). */
+/** User records that go through the pipeline at once: bounds memory, and the time the event loop is held (~2 ms). */
 const SLICE_RECORDS = 500;
 /** The first slice after a start from the checkpoint; each that goes through doubles the next. */
 const FIRST_SLICE_RECORDS = 32;
@@ -44,8 +44,17 @@ interface ShardSignals {
   stopping: AbortSignal;
   /** Aborted: leave the work in hand as it is. */
   force: AbortSignal;
-  /** Aborted: retention has removed the shard, there is nothing more to read. */
+  /** Aborted: retention has removed the shard; what was read of it is worked off still. */
   trimmed: AbortSignal;
+}
+
+interface WorkSignals {
+  /** Aborted: leave the work in hand as it is. */
+  abort: AbortSignal;
+  /** Aborted: begin no more work. */
+  working: AbortSignal;
+  /** Aborted: wait for no more records. */
+  fetching: AbortSignal;
 }
 
 /**
@@ -87,22 +96,22 @@ export class ShardConsumer {
     const { clock, random, log } = this.#deps;
     const { shardId } = this.#held;
     const abort = AbortSignal.any([this.#held.lost, force]);
-    const fetching = AbortSignal.any([abort, stopping, trimmed]);
+    const working = AbortSignal.any([abort, stopping]);
+    const signals = { abort, working, fetching: AbortSignal.any([working, trimmed]) };
     try {
-      while (!fetching.aborted) {
+      while (!signals.fetching.aborted) {
         try {
-          if (await this.#consume(fetching, abort)) return 'shard-end';
+          if (await this.#consume(signals)) return 'shard-end';
         } catch (error) {
           if (error instanceof LeaseLostError) return 'lost';
           if (error instanceof StoppedError) break;
           // A processor that failed flushes nothing, so what it did is not checkpointed, also if a stop comes now.
           this.#closeProcessor();
           this.#done = undefined;
-          log.error(
-            { err: error, shardId, failures: this.#failures },
-            'processing a shard failed; it starts over from its checkpoint',
-          );
-          await clock.sleep(fullJitter(this.#failures++, BACKOFF, random), fetching);
+          const details = { err: error, shardId, failures: this.#failures };
+          if (working.aborted) log.warn(details, 'processing a shard failed while it was given up');
+          else log.error(details, 'processing a shard failed; it starts over from its checkpoint');
+          await clock.sleep(fullJitter(this.#failures++, BACKOFF, random), signals.fetching);
         }
       }
       if (trimmed.aborted && !stopping.aborted && !abort.aborted) return await this.#endTrimmed(abort);
@@ -113,7 +122,7 @@ export class ShardConsumer {
   }
 
   /** @returns true when the shard was read to its end and that is in the lease. */
-  async #consume(fetching: AbortSignal, abort: AbortSignal): Promise<boolean> {
+  async #consume(signals: WorkSignals): Promise<boolean> {
     // From the checkpoint, not from the last record done with: the processor starts without the memory of those between.
     await this.#checkpointing;
     this.#done = undefined;
@@ -122,20 +131,21 @@ export class ShardConsumer {
     this.#checkpointedAt = this.#since;
     const reader = this.#deps.createReader(this.#held);
     try {
-      return await this.#readOn(reader, fetching, abort);
+      return await this.#readOn(reader, signals);
     } finally {
       reader.close();
     }
   }
 
-  async #readOn(reader: ShardReader, fetching: AbortSignal, abort: AbortSignal): Promise<boolean> {
+  async #readOn(reader: ShardReader, { fetching, working, abort }: WorkSignals): Promise<boolean> {
     const processor = this.#deps.openProcessor(this.#held);
     this.#processor = processor;
-    while (!fetching.aborted) {
+    // Also when retention removed the shard: what was read of it before is here.
+    while (!working.aborted) {
       const batch = await reader.next(fetching, this.#progress);
       this.#meter.fetched(batch.millisBehindLatest);
-      await this.#process(processor, batch, fetching, abort);
-      if (fetching.aborted) return false;
+      await this.#process(processor, batch, working, abort);
+      if (working.aborted) return false;
       if (batch.ended) {
         await this.#end(abort, batch.childShardIds);
         return true;
@@ -153,13 +163,13 @@ export class ShardConsumer {
   async #process(
     processor: ShardProcessor,
     batch: FetchedBatch,
-    fetching: AbortSignal,
+    working: AbortSignal,
     abort: AbortSignal,
   ): Promise<void> {
-    const { records } = batch;
-    for (let start = 0, end = 0; start < records.length && !fetching.aborted; start = end) {
-      end = endOfSlice(records, start, this.#sliceRecords);
-      const slice = records.slice(start, end);
+    const records = batch.records[Symbol.iterator]();
+    let before: string | undefined;
+    while (!working.aborted) {
+      const slice = takeSlice(records, this.#sliceRecords);
       const [first] = slice;
       const last = slice.at(-1);
       if (!first || !last) return;
@@ -170,7 +180,8 @@ export class ShardConsumer {
         this.#meter.end();
       }
       this.#sliceRecords = Math.min(SLICE_RECORDS, this.#sliceRecords * 2);
-      const { puts, bytes } = sizeOf(slice);
+      const { puts, bytes } = sizeOf(slice, before);
+      before = last.sequenceNumber;
       this.#meter.done(slice.length, puts, bytes, last.arrivedAt);
       this.#done = { sequenceNumber: last.sequenceNumber, subSequenceNumber: last.subSequenceNumber ?? 0 };
       await this.#checkpointIfDue(processor, abort);
@@ -208,12 +219,13 @@ export class ShardConsumer {
   async #end(abort: AbortSignal, told?: readonly string[]): Promise<void> {
     const { childrenOf, clock, random, log } = this.#deps;
     const { shardId } = this.#held;
-    const children = told ?? (await childrenOf(shardId));
     await this.#processor?.flush(abort, this.#progress);
+    let children = told;
     // Once it was tried the table may have it, whatever was answered, and the children may be under way: nothing of this
     // shard may be done again, so it is written until there is an answer or the lease is over.
     for (let failures = 0; ; failures++) {
       try {
+        children ??= await childrenOf(shardId);
         return await this.#held.checkpoint(SHARD_END, children);
       } catch (error) {
         if (error instanceof LeaseLostError || abort.aborted) throw error;
@@ -227,13 +239,14 @@ export class ShardConsumer {
   async #endTrimmed(abort: AbortSignal): Promise<ShardOutcome> {
     const { log } = this.#deps;
     const { shardId, lease } = this.#held;
+    const checkpoint = this.#done ?? lease.checkpoint;
     try {
       await this.#end(abort);
     } catch (error) {
       log.warn({ err: error, shardId }, 'the end of a shard that retention removed could not be written');
-      return 'lost';
+      this.#done = undefined;
+      return await this.#giveUp(abort);
     }
-    const { checkpoint } = lease;
     log.error(
       { shardId, checkpoint },
       'retention removed the shard before all of it was read: what came after this checkpoint is lost to this application',
@@ -258,11 +271,18 @@ export class ShardConsumer {
   }
 }
 
-/** Bytes of user records, and Kinesis records that they came in: those of one aggregate stand together. */
-function sizeOf(records: readonly StreamRecord[]): { puts: number; bytes: number } {
+/**
+ * Bytes of user records, and Kinesis records that they came in: those of one aggregate stand together.
+ *
+ * @param previous sequence number of the record before them: it was counted.
+ */
+function sizeOf(
+  records: readonly StreamRecord[],
+  previous: string | undefined,
+): { puts: number; bytes: number } {
   let bytes = 0;
   let puts = 0;
-  let before: string | undefined;
+  let before = previous;
   for (const { data, sequenceNumber } of records) {
     bytes += data.byteLength;
     if (sequenceNumber !== before) puts++;

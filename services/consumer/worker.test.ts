@@ -276,6 +276,46 @@ describe('a worker', () => {
     expect((await metrics.hashRangeHoles.get()).values[0]?.value).toBe(0);
   });
 
+  it('works off what it has read of a shard when retention removes the shard meanwhile', async () => {
+    const gone = 'shardId-000000000000'; // where 'key' belongs
+    const texts = Array.from({ length: 300 }, (_, n) => String(n));
+    await stack.put(texts.map((data) => ({ key: 'key', data })));
+    await split(gone, 2n ** 125n);
+    let without = 0;
+    let hidden: string | undefined;
+    const list = (shards: ShardInfo[]) => {
+      if (hidden !== undefined) without++;
+      return shards.filter(({ shardId }) => shardId !== hidden);
+    };
+    let recover = () => {};
+    const outage = new Promise<void>((resolve) => {
+      recover = resolve;
+    });
+    const openProcessor: OpenProcessor = (held) => {
+      const { process, ...rest } = record(held);
+      return {
+        ...rest,
+        process: async (...args) => {
+          if (held.shardId === gone) await outage;
+          await process(...args);
+        },
+      };
+    };
+    const { events } = start('a', { list, openProcessor });
+    await eventually(() => expect(owned()).toEqual({ a: 4 }));
+    await sleep(500); // it reads ahead to the end of the shard
+    hidden = gone;
+    await split('shardId-000000000001', 2n ** 126n + 2n ** 125n);
+    await eventually(() => expect(without).toBe(1));
+    await split('shardId-000000000002', 2n ** 127n + 2n ** 125n);
+    await eventually(() => expect(without).toBe(2));
+    await sleep(200);
+    recover();
+    await eventually(async () => expect(await events('shard-end')).toBe(3));
+    expect(processed.get(gone)).toEqual(texts);
+    expect(await events('trimmed')).toBe(0);
+  });
+
   it('takes its shards although a listing of them takes longer than a lease', async () => {
     const list = async (shards: ShardInfo[]) => {
       await sleep(600);

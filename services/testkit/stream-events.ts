@@ -23,7 +23,7 @@ export function eventsOf({ shardId, sequenceNumber, partitionKey, data }: Kinesi
   const read = deaggregate(data);
   if (read.kind === 'corrupt') throw new Error(`corrupt aggregate: ${read.problem}`);
   if (read.kind === 'plain') return [{ shardId, sequenceNumber, partitionKey, event: parse(data) }];
-  return read.records.map((record, subSequenceNumber) => ({
+  return Array.from(read.records, (record, subSequenceNumber) => ({
     shardId,
     sequenceNumber,
     subSequenceNumber,

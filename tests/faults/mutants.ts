@@ -107,16 +107,6 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'fetch/user-records.ts',
-        find: '  while (end < records.length && records[end]?.sequenceNumber === records[end - 1]?.sequenceNumber) end++;\n',
-        replace: '',
-      },
-      {
-        file: 'fetch/user-records.ts',
-        find: '  let end = Math.min(start + size, records.length);',
-        replace: '  const end = Math.min(start + size, records.length);',
-      },
-      {
-        file: 'fetch/user-records.ts',
         find: 'return sequenceNumber === done.sequenceNumber && subSequenceNumber <= done.subSequenceNumber;',
         replace: 'return sequenceNumber === done.sequenceNumber && subSequenceNumber >= 0;',
       },

@@ -84,7 +84,7 @@ export class Oracle {
     if (read.kind === 'corrupt') this.#dead({ ...record, sub: undefined }, 'aggregate-corrupt');
     else if (read.kind === 'plain') this.#userRecord({ ...record, sub: undefined }, shard);
     else {
-      for (const [sub, { partitionKey, data }] of read.records.entries()) {
+      for (const [sub, { partitionKey, data }] of [...read.records].entries()) {
         this.#userRecord({ ...record, partitionKey, data: Buffer.from(data), sub }, shard);
       }
     }

@@ -65,7 +65,7 @@ export function givenUpRecords(text: string): GivenUp[] {
     const [, stream = ''] = SOURCE_ARN.exec(record.eventSourceARN) ?? [];
     const letters = byStream.get(stream) ?? [];
     byStream.set(stream, letters);
-    const { records } = fromEvent(
+    const records = fromEvent(
       record as KinesisStreamRecord,
       { corrupt: 'quarantine', stray: 'accept' },
       undefined,

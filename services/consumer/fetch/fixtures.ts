@@ -140,9 +140,11 @@ export class Trial<S extends Subject = Subject> {
   }
 }
 
-/** Its next batch. */
-export const next = (reader: ShardReader): Promise<FetchedBatch> =>
-  reader.next(AbortSignal.timeout(15_000), () => {});
+/** Its next batch, taken apart. */
+export async function next(reader: ShardReader): Promise<FetchedBatch & { records: StreamRecord[] }> {
+  const batch = await reader.next(AbortSignal.timeout(15_000), () => {});
+  return { ...batch, records: [...batch.records] };
+}
 
 export async function read(reader: ShardReader, count: number): Promise<StreamRecord[]> {
   const records: StreamRecord[] = [];

@@ -1,4 +1,4 @@
-import { ExpiredIteratorException, type _Record as KinesisRecord } from '@aws-sdk/client-kinesis';
+import { ExpiredIteratorException } from '@aws-sdk/client-kinesis';
 import { isThrottle } from '../../shared/aws.ts';
 import { fullJitter, type Random } from '../../shared/backoff.ts';
 import type { Clock } from '../../shared/clock.ts';
@@ -20,6 +20,8 @@ const IN_USE_WAIT_MS = { least: 500, most: 1_500 };
 /** Who took the subscription over may be the shard's new owner: it is not to be fought before this one knows. */
 const TAKEN_WAIT_MS = { least: 5_000, most: 6_000 };
 const LOG_EVERY_ATTEMPTS = 10;
+/** What a Kinesis record takes in memory beside its data: that of a few bytes is mostly this. */
+const RECORD_OVERHEAD_BYTES = 512;
 
 export interface ShardReaderDeps {
   /** Shared by the readers of the process. */
@@ -83,8 +85,9 @@ export class ShardReader {
    * The next records, maybe none. Tells that the ones before are done with, as to memory. After a batch with `ended`
    * there are no more.
    *
+   * @param signal ends the waiting; what was read already is given still.
    * @param progress called at every attempt.
-   * @throws StoppedError when `signal` aborted; what Kinesis refuses for good is tried again too, with a warning,
+   * @throws StoppedError when `signal` aborted and nothing is there; what Kinesis refuses for good is tried again too, with a warning,
    *   since a missing stream or permission is for an operator to mend.
    */
   async next(signal: AbortSignal, progress: () => void): Promise<FetchedBatch> {
@@ -120,8 +123,8 @@ export class ShardReader {
     signal.addEventListener('abort', onAbort, { once: true });
     try {
       for (;;) {
-        if (signal.aborted || this.#closing.signal.aborted) throw new StoppedError();
         if (this.#queue.length > 0) return;
+        if (signal.aborted || this.#closing.signal.aborted) throw new StoppedError();
         await new Promise<void>((resolve) => {
           this.#arrived = resolve;
         });
@@ -162,7 +165,10 @@ export class ShardReader {
     this.#deps.metrics.batchRecords.observe(batch.records.length);
     // An empty batch only tells how far behind the shard is read: of no use behind records that wait.
     if (batch.records.length === 0 && !batch.children && this.#queue.length > 0) return;
-    const bytes = batch.records.reduce((sum, { Data }) => sum + (Data?.byteLength ?? 0), 0);
+    const bytes = batch.records.reduce(
+      (sum, { Data }) => sum + (Data?.byteLength ?? 0) + RECORD_OVERHEAD_BYTES,
+      0,
+    );
     this.#deps.budget.take(bytes);
     this.#queue.push({ batch, bytes });
     this.#arrived?.();
@@ -174,35 +180,35 @@ export class ShardReader {
   }
 
   #toFetched(batches: readonly RawBatch[]): FetchedBatch {
-    const all = batches.flatMap(({ records }) => records.flatMap((record) => this.#userRecords(record)));
     const last = batches.at(-1);
     const children = last?.children;
     const millisBehindLatest = last?.millisBehindLatest ?? 0;
     return {
-      records: all,
+      records: this.#userRecords(batches),
       millisBehindLatest,
       ended: children !== undefined,
       ...(children === undefined ? {} : { childShardIds: children }),
     };
   }
 
-  #userRecords(record: KinesisRecord): StreamRecord[] {
-    const taken = userRecords(
-      {
-        shardId: this.#shardId,
-        sequenceNumber: record.SequenceNumber ?? '',
-        partitionKey: record.PartitionKey ?? '',
-        data: record.Data ?? new Uint8Array(),
-        arrivedAt: record.ApproximateArrivalTimestamp?.getTime() ?? 0,
-      },
-      this.#deps.aggregates,
-      this.#hashKeyRange,
-    );
-    const done = this.#done;
-    if (done === undefined) return taken;
-    if (record.SequenceNumber === done.sequenceNumber) return taken.filter((one) => !isDone(one, done));
-    this.#done = undefined;
-    return taken;
+  *#userRecords(batches: readonly RawBatch[]): Generator<StreamRecord> {
+    const { aggregates } = this.#deps;
+    for (const { records } of batches) {
+      for (const raw of records) {
+        const record: StreamRecord = {
+          shardId: this.#shardId,
+          sequenceNumber: raw.SequenceNumber ?? '',
+          partitionKey: raw.PartitionKey ?? '',
+          data: raw.Data ?? new Uint8Array(),
+          arrivedAt: raw.ApproximateArrivalTimestamp?.getTime() ?? 0,
+        };
+        if (record.sequenceNumber !== this.#done?.sequenceNumber) this.#done = undefined;
+        const done = this.#done;
+        for (const one of userRecords(record, aggregates, this.#hashKeyRange)) {
+          if (done === undefined || !isDone(one, done)) yield one;
+        }
+      }
+    }
   }
 
   #waitAfter(error: unknown, attempt: number): number {

@@ -3,12 +3,13 @@ import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/log.ts';
 import { customMetricsLine } from '../custom-metrics.ts';
 import { StoppedError } from '../errors.ts';
-import type { AggregateRules } from '../fetch/user-records.ts';
+import { type AggregateRules, takeSlice } from '../fetch/user-records.ts';
+import type { StreamRecord } from '../record.ts';
 import type { ShardProcessor } from '../shard-processor.ts';
-import { fromEvent, type InvokedRecord, shardOf } from './kinesis-event.ts';
+import { fromEvent, shardOf } from './kinesis-event.ts';
 import type { HashKeyRange, ShardRanges } from './shard-ranges.ts';
 
-/** User records, at least, that go through the pipeline at once: what comes again after a failure. */
+/** User records that go through the pipeline at once. */
 const SLICE_RECORDS = 200;
 /** Share of the invocation's time after which no more is processed, and after which states are no longer written. */
 const PROCESS_SHARE = 0.85;
@@ -112,14 +113,18 @@ async function processRun(
   try {
     const hashKeyRange = await ranges.of(shardId, time.processing);
     processor = openProcessor({ shardId, hashKeyRange });
-    for (const slice of slices(run.map((record) => fromEvent(record, aggregates, hashKeyRange)))) {
-      const records = slice.flatMap((record) => record.records);
-      await processor.process(records, time.processing, () => {});
+    const taken = new TakenApart(run, (record) => fromEvent(record, aggregates, hashKeyRange));
+    const records = taken.userRecords();
+    for (;;) {
+      const slice = takeSlice(records, SLICE_RECORDS);
+      if (slice.length === 0) break;
+      await processor.process(slice, time.processing, () => {});
       // The answer is the checkpoint: results → states → checkpoint. After a failure the memory holds what isn't
       // stored, so states are written while all is well, slice by slice.
       await processor.flush(time.flushing, () => {});
-      done += slice.length;
+      done = taken.count;
     }
+    done = taken.count;
   } catch (error) {
     const details = { shardId, done, batch: run.length };
     if (error instanceof StoppedError) log.warn(details, 'the time of the invocation is nearly over');
@@ -140,19 +145,33 @@ function runsOfShards({ Records }: KinesisStreamEvent): KinesisStreamEvent['Reco
   return runs;
 }
 
-/** Runs of whole Kinesis records with some `SLICE_RECORDS` user records each. */
-function* slices(records: readonly InvokedRecord[]): Generator<InvokedRecord[]> {
-  let slice: InvokedRecord[] = [];
-  let size = 0;
-  for (const record of records) {
-    slice.push(record);
-    size += record.records.length;
-    if (size < SLICE_RECORDS) continue;
-    yield slice;
-    slice = [];
-    size = 0;
+/** Takes the Kinesis records of a run apart, and tells how many of them were given whole. */
+class TakenApart {
+  readonly #run: KinesisStreamEvent['Records'];
+  readonly #userRecordsOf: (record: KinesisStreamEvent['Records'][number]) => Iterable<StreamRecord>;
+  /** Kinesis records whose last user record was given. */
+  count = 0;
+
+  constructor(
+    run: KinesisStreamEvent['Records'],
+    userRecordsOf: (record: KinesisStreamEvent['Records'][number]) => Iterable<StreamRecord>,
+  ) {
+    this.#run = run;
+    this.#userRecordsOf = userRecordsOf;
   }
-  if (slice.length > 0) yield slice;
+
+  *userRecords(): Generator<StreamRecord> {
+    for (const record of this.#run) {
+      // One behind, so that with the last one it is known that it is the last.
+      let before: StreamRecord | undefined;
+      for (const one of this.#userRecordsOf(record)) {
+        if (before) yield before;
+        before = one;
+      }
+      this.count++;
+      if (before) yield before;
+    }
+  }
 }
 
 /** When the work of an invocation must end so that its answer still counts. */

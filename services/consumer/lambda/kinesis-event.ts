@@ -3,24 +3,16 @@ import { type AggregateRules, userRecords } from '../fetch/user-records.ts';
 import type { StreamRecord } from '../record.ts';
 import type { HashKeyRange } from './shard-ranges.ts';
 
-/** A Kinesis record of an invocation and the user records in it: what is reported as failed is the Kinesis record. */
-export interface InvokedRecord {
-  shardId: string;
-  sequenceNumber: string;
-  records: StreamRecord[];
-}
-
-/** Takes one record of an event of the event source mapping apart. */
-export function fromEvent(
+/** The user records in one record of an event of the event source mapping, one after another. */
+export function* fromEvent(
   { eventID, kinesis }: KinesisStreamRecord,
   rules: AggregateRules,
   range: HashKeyRange | undefined,
-): InvokedRecord {
+): Generator<StreamRecord> {
   const { sequenceNumber, partitionKey } = kinesis;
-  const shardId = shardOf(eventID);
   const records = userRecords(
     {
-      shardId,
+      shardId: shardOf(eventID),
       sequenceNumber,
       partitionKey,
       data: Buffer.from(kinesis.data, 'base64'),
@@ -30,8 +22,10 @@ export function fromEvent(
     range && { starting: BigInt(range.starting), ending: BigInt(range.ending) },
   );
   // The mapping keeps apart what has different partition keys, and runs it at once: docs/adr/0012.
-  for (const record of records) if (record.partitionKey !== partitionKey) record.lane = partitionKey;
-  return { shardId, sequenceNumber, records };
+  for (const record of records) {
+    if (record.partitionKey !== partitionKey) record.lane = partitionKey;
+    yield record;
+  }
 }
 
 /** @param eventId `shardId-000000000006:49590338271490256608559692538361571095921575989136588898`. */

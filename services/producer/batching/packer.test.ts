@@ -92,7 +92,7 @@ describe('the packer', () => {
             expect(data.byteLength).toBeLessThanOrEqual(MAX_AGGREGATE_BYTES);
             const read = deaggregate(data);
             if (read.kind !== 'aggregate') throw new Error(read.kind);
-            expect(read.records.map((r) => [r.partitionKey, r.data.byteLength])).toEqual(
+            expect(Array.from(read.records, (r) => [r.partitionKey, r.data.byteLength])).toEqual(
               members.map((m) => [m.partitionKey, m.data.byteLength]),
             );
             if (aggregation === 'key')

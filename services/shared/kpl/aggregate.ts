@@ -123,15 +123,16 @@ interface Placed {
 
 /** What a Kinesis record turned out to be. */
 export type Deaggregated =
-  | { kind: 'aggregate'; records: UserRecord[] }
+  /** `records` are taken apart one by one, each time anew: a megabyte may hold 170,000. */
+  | { kind: 'aggregate'; records: Iterable<UserRecord> }
   /** Not an aggregate: its bytes are one user's. */
   | { kind: 'plain' }
   /** It begins like an aggregate and is none. KCL hands such a record on as a plain one. */
   | { kind: 'corrupt'; problem: AggregateProblem | 'digest' };
 
 /**
- * Takes a Kinesis record apart. The data of the user records are views of `bytes`. Nothing in the bytes makes it
- * allocate more than a small multiple of their length.
+ * Takes a Kinesis record apart. The data of the user records are views of `bytes`. All of it is checked before the first
+ * record is given; nothing in the bytes makes it allocate more than a small multiple of their length.
  */
 export function deaggregate(bytes: Uint8Array): Deaggregated {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -141,57 +142,90 @@ export function deaggregate(bytes: Uint8Array): Deaggregated {
   const message = buffer.subarray(MAGIC.length, end);
   if (md5(message).compare(buffer, end) !== 0) return { kind: 'corrupt', problem: 'digest' };
   const reader = new Reader(message);
-  const records = readAggregate(reader);
-  return reader.problem === undefined && records
-    ? { kind: 'aggregate', records }
-    : { kind: 'corrupt', problem: reader.problem ?? 'index' };
+  const tables = readTables(reader);
+  if (reader.problem !== undefined) return { kind: 'corrupt', problem: reader.problem };
+  return { kind: 'aggregate', records: new UserRecords(message, tables) };
 }
 
-interface RawRecord {
-  key: number;
-  hashKey: number | undefined;
-  data: Uint8Array;
+interface Tables {
+  keys: string[];
+  hashKeys: string[];
 }
 
-function readAggregate(reader: Reader): UserRecord[] | undefined {
+/** Reads the tables, and checks that the records are right and refer to what is in them; `reader.problem` tells. */
+function readTables(reader: Reader): Tables {
   const keys: string[] = [];
   const hashKeys: string[] = [];
-  const raw: RawRecord[] = [];
+  const fields = new RecordFields();
+  let lastKey = -1;
+  let lastHashKey = -1;
   while (reader.more) {
     const tag = reader.varint();
     if (tag === PARTITION_KEY) keys.push(reader.text());
     else if (tag === EXPLICIT_HASH_KEY) hashKeys.push(reader.text());
-    else if (tag === RECORD) raw.push(readRecord(reader));
-    else reader.skip(tag);
+    else if (tag === RECORD) {
+      fields.read(reader);
+      if (fields.key < 0) reader.fail('index');
+      if (fields.data.start < 0) reader.fail('missing-field');
+      if (fields.key > lastKey) lastKey = fields.key;
+      if (fields.hashKey > lastHashKey) lastHashKey = fields.hashKey;
+    } else reader.skip(tag);
   }
-  const records: UserRecord[] = [];
-  for (const { key, hashKey, data } of raw) {
-    const partitionKey = keys[key];
-    const explicitHashKey = hashKey === undefined ? undefined : hashKeys[hashKey];
-    if (partitionKey === undefined || (hashKey !== undefined && explicitHashKey === undefined))
-      return undefined;
-    records.push(
-      explicitHashKey === undefined ? { partitionKey, data } : { partitionKey, explicitHashKey, data },
-    );
-  }
-  return records;
+  // The tables may come after the records.
+  if (lastKey >= keys.length || lastHashKey >= hashKeys.length) reader.fail('index');
+  return { keys, hashKeys };
 }
 
-function readRecord(reader: Reader): RawRecord {
-  const outer = reader.enter(reader.varint());
-  let key = -1;
-  let hashKey: number | undefined;
-  let data: Uint8Array | undefined;
-  while (reader.more) {
-    const tag = reader.varint();
-    if (tag === KEY_INDEX) key = reader.varint();
-    else if (tag === HASH_KEY_INDEX) hashKey = reader.varint();
-    else if (tag === DATA) data = reader.bytes();
-    else reader.skip(tag);
+/** The user records of a message that was checked. */
+class UserRecords implements Iterable<UserRecord> {
+  readonly #message: Buffer;
+  readonly #tables: Tables;
+
+  constructor(message: Buffer, tables: Tables) {
+    this.#message = message;
+    this.#tables = tables;
   }
-  reader.leave(outer);
-  if (data === undefined) reader.fail('missing-field');
-  return { key, hashKey, data: data ?? new Uint8Array() };
+
+  *[Symbol.iterator](): Generator<UserRecord> {
+    const message = this.#message;
+    const { keys, hashKeys } = this.#tables;
+    const reader = new Reader(message);
+    const fields = new RecordFields();
+    while (reader.more) {
+      const tag = reader.varint();
+      if (tag !== RECORD) {
+        reader.skip(tag);
+        continue;
+      }
+      fields.read(reader);
+      const partitionKey = keys[fields.key] as string;
+      const data = message.subarray(fields.data.start, fields.data.end);
+      if (fields.hashKey < 0) yield { partitionKey, data };
+      else yield { partitionKey, explicitHashKey: hashKeys[fields.hashKey], data };
+    }
+  }
+}
+
+/** What stands in a record of the message; -1 for what doesn't. One object for all of them. */
+class RecordFields {
+  key = -1;
+  hashKey = -1;
+  readonly data = { start: -1, end: -1 };
+
+  read(reader: Reader): void {
+    this.key = -1;
+    this.hashKey = -1;
+    this.data.start = -1;
+    const outer = reader.enter(reader.varint());
+    while (reader.more) {
+      const tag = reader.varint();
+      if (tag === KEY_INDEX) this.key = reader.varint();
+      else if (tag === HASH_KEY_INDEX) this.hashKey = reader.varint();
+      else if (tag === DATA) reader.span(this.data);
+      else reader.skip(tag);
+    }
+    reader.leave(outer);
+  }
 }
 
 /**

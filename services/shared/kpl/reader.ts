@@ -52,22 +52,19 @@ export class Reader {
     return 0;
   }
 
-  /** A length-delimited field, as a view. */
-  bytes(): Buffer {
+  /** Where a length-delimited field stands in the bytes. */
+  span(into: { start: number; end: number }): void {
     const length = this.varint();
-    if (length > this.#end - this.#at) {
-      this.fail('truncated');
-      return this.#buffer.subarray(0, 0);
-    }
-    const view = this.#buffer.subarray(this.#at, this.#at + length);
-    this.#at += length;
-    return view;
+    into.start = this.#at;
+    this.#pass(length);
+    into.end = this.#at;
   }
 
   text(): string {
-    const view = this.bytes();
+    const at = { start: 0, end: 0 };
+    this.span(at);
     try {
-      return utf8.decode(view);
+      return utf8.decode(this.#buffer.subarray(at.start, at.end));
     } catch {
       this.fail('not-utf8');
       return '';
@@ -91,7 +88,7 @@ export class Reader {
     const wireType = tag % 8;
     if (wireType === 0) this.varint();
     else if (wireType === 1) this.#pass(8);
-    else if (wireType === 2) this.bytes();
+    else if (wireType === 2) this.#pass(this.varint());
     else if (wireType === 5) this.#pass(4);
     else this.fail('wire-type');
   }
