@@ -103,7 +103,7 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
-    name: 'aggregate cut at a checkpoint',
+    name: 'rest of an aggregate dropped at a checkpoint',
     edits: [
       {
         file: 'fetch/user-records.ts',
