@@ -53,7 +53,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'leases/lease-store.ts',
-        find: 'if (await this.#unlessMoved(() => this.#update(held, ownerUpdate(next, write)))) return next;',
+        find: 'if (await this.#unlessMoved(() => this.#update(from, ownerUpdate(next, write)))) return next;',
         replace: `await this.#client.send(
       new UpdateItemCommand({
         TableName: this.#table,

@@ -102,10 +102,8 @@ export class HeldLease {
     const due = startedAt - this.#meter.reportedAt >= this.#durationMs / 3;
     const reading = due ? this.#meter.read() : undefined;
     try {
-      this.#lease = await this.#store.update(this.#lease, {
-        ...write,
-        ...(reading ? { report: reading.report } : {}),
-      });
+      const whole = { ...write, ...(reading ? { report: reading.report } : {}) };
+      this.#lease = await this.#store.update(this.#lease, whole, this.lost);
       this.#renewedAt = startedAt;
       if (reading) this.#meter.written(reading);
     } catch (error) {

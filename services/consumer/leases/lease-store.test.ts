@@ -1,6 +1,9 @@
-import { PutItemCommand } from '@aws-sdk/client-dynamodb';
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
+import { type DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
+import { createDynamoDBClient } from '../../shared/aws.ts';
 import { fromRow, type Lease, toRow } from '../../shared/kcl/lease-row.ts';
+import { EMULATOR_CREDENTIALS } from '../../testkit/emulators.ts';
+import { type FaultProxy, type ProxyFault, startFaultProxy } from '../../testkit/fault-proxy.ts';
 import { TestStack } from '../../testkit/stack.ts';
 import { LeaseLostError } from '../errors.ts';
 import { DynamoDBLeaseStore } from './lease-store.ts';
@@ -123,6 +126,62 @@ describe('the lease store', () => {
     const next = await store.update(held, { checkpoint });
     expect(await stored()).toEqual(next);
     expect(next.leaseCounter).toBe(held.leaseCounter + 3);
+  });
+
+  describe('whose answers are lost, while its client sends each write again by itself', () => {
+    let proxy: FaultProxy;
+    let client: DynamoDBClient;
+    let deaf: DynamoDBLeaseStore;
+    beforeEach(async () => {
+      proxy = await startFaultProxy(inject('dynamodbEndpoint'));
+      client = createDynamoDBClient({
+        region: 'us-east-1',
+        credentials: EMULATOR_CREDENTIALS,
+        dynamodbEndpoint: proxy.endpoint,
+      });
+      deaf = new DynamoDBLeaseStore(client, stack.resources.leaseTable);
+    });
+    afterEach(async () => {
+      client.destroy();
+      await proxy.stop();
+    });
+    const LOST: ProxyFault = { kind: 'lost-answer' };
+    const PASSED: ProxyFault = { kind: 'latency', ms: 0 };
+    /** Each write is made, its answer lost, and made again by the client, which then finds the row moved. */
+    const loseAnswers = (writes: number) =>
+      proxy.plan('UpdateItem', ...Array.from({ length: writes }, () => [LOST, PASSED]).flat());
+
+    it('keeps the lease through several of them in a row', async () => {
+      const held = (await store.take(lease, worker('w1')))!;
+      loseAnswers(3);
+      const checkpoint = { sequenceNumber: '5', subSequenceNumber: 0 };
+      const next = await deaf.update(held, { checkpoint });
+      expect(next).toEqual(await stored());
+      expect(next).toMatchObject({ leaseOwner: 'w1', checkpoint });
+    });
+
+    it('does not count the lease as lost for any number of them', async () => {
+      const held = (await store.take(lease, worker('w1')))!;
+      loseAnswers(20);
+      await expect(deaf.update(held, {})).rejects.toMatchObject({ code: 'lease-unanswered' });
+      const { leaseCounter } = (await stored())!;
+      loseAnswers(20);
+      await expect(deaf.update(held, {}, AbortSignal.abort())).rejects.toBeInstanceOf(LeaseLostError);
+      expect((await stored())?.leaseCounter).toBe(leaseCounter);
+      proxy.plan('UpdateItem');
+      const next = await deaf.update(held, {});
+      expect(next).toEqual(await stored());
+    });
+
+    it('knows that it gave the lease, after a renewal that it did not hear of either', async () => {
+      const held = (await store.take(lease, worker('w1')))!;
+      await store.update(held, {});
+      // The first is refused for the renewal.
+      proxy.plan('UpdateItem', PASSED, LOST);
+      const given = await deaf.update(held, { release: { to: worker('w2') } });
+      expect(given).toMatchObject({ leaseOwner: 'w2', tenure: undefined });
+      expect(given).toEqual(await stored());
+    });
   });
 
   it('never moves a checkpoint back, also from one whose answer was lost', async () => {

@@ -8,6 +8,7 @@ import {
   paginateScan,
   UpdateItemCommand,
 } from '@aws-sdk/client-dynamodb';
+import { WeirError } from '../../shared/errors.ts';
 import {
   fromRow,
   type Lease,
@@ -19,6 +20,9 @@ import {
 import { type Checkpoint, isBefore } from '../../shared/kcl/position.ts';
 import { fromWorkerRow, toWorkerRow, type WorkerPresence } from '../../shared/kcl/worker-row.ts';
 import { LeaseLostError } from '../errors.ts';
+
+/** Writes of one `update` whose answers may be lost, each of them sent again by the SDK's client. */
+const MAX_UPDATES = 4;
 
 /** A worker as the leases name it. */
 export interface WorkerRef {
@@ -58,10 +62,12 @@ export interface LeaseStore {
   /**
    * A write of the owner: raises the counter, which renews the lease, and sets what `write` says. A checkpoint never
    * goes back: one behind that of the lease is left out.
+   * @param lost aborted: no further write is begun.
    * @returns the lease as it stands now.
-   * @throws LeaseLostError when `held.leaseOwner` no longer owns it: nothing was written then.
+   * @throws LeaseLostError when `held.leaseOwner` no longer owns it, and nothing was written then, or when `lost` aborted;
+   *   WeirError `lease-unanswered` when it is the owner's, and no answer to what may have been written came: ask again.
    */
-  update(held: Lease, write: OwnerWrite): Promise<Lease>;
+  update(held: Lease, write: OwnerWrite, lost?: AbortSignal): Promise<Lease>;
   /** Takes the owner out of a lease that nobody touched since `given` was written, else does nothing. */
   revoke(given: Lease): Promise<void>;
   /** Deletes the lease if it still is as `seen`, else does nothing. */
@@ -134,23 +140,32 @@ export class DynamoDBLeaseStore implements LeaseStore {
     return now?.tenure === next.tenure ? now : undefined;
   }
 
-  async update(held: Lease, asked: OwnerWrite): Promise<Lease> {
-    const write = onward(held, asked);
-    const next = applyWrite(held, write);
-    if (await this.#unlessMoved(() => this.#update(held, ownerUpdate(next, write)))) return next;
-    // The counter is not what we left. While the row has our tenure, only we can have moved it, by a write whose
-    // answer was lost. Then write again on top of what is there: the write is absolute, so twice does no harm.
-    const row = await this.#get(held.leaseKey);
-    const given =
-      write.release && row?.leaseOwner === write.release.to?.workerId && row?.tenure === undefined;
-    if (row && given && row.leaseCounter === next.leaseCounter) return next;
-    if (!row || row.leaseOwner !== held.leaseOwner || row.tenure !== held.tenure) {
-      throw new LeaseLostError(held.leaseKey, row?.leaseOwner);
+  async update(held: Lease, asked: OwnerWrite, lost?: AbortSignal): Promise<Lease> {
+    let from = held;
+    for (let attempt = 0; attempt < MAX_UPDATES; attempt++) {
+      const write = onward(from, asked);
+      const next = applyWrite(from, write);
+      if (await this.#unlessMoved(() => this.#update(from, ownerUpdate(next, write)))) return next;
+      // The counter is not what we left. While the row has our tenure, only we can have moved it, by a write whose
+      // answer was lost: an earlier one, or this one, which the client sent again. Then write again on top of what is
+      // there: the write is absolute, so twice does no harm.
+      const row = await this.#get(held.leaseKey);
+      const { to } = write.release ?? {};
+      const given = write.release && row?.leaseOwner === to?.workerId && row?.tenure === undefined;
+      if (row && given && row.leaseCounter === next.leaseCounter) return next;
+      // Once lost, a write that others see as a renewal would only keep them from taking over.
+      if (!row || row.leaseOwner !== held.leaseOwner || row.tenure !== held.tenure || lost?.aborted) {
+        throw new LeaseLostError(held.leaseKey, row?.leaseOwner);
+      }
+      from = row;
     }
-    const rest = onward(row, asked);
-    const again = applyWrite(row, rest);
-    if (await this.#unlessMoved(() => this.#update(row, ownerUpdate(again, rest)))) return again;
-    throw new LeaseLostError(held.leaseKey, undefined);
+    throw new WeirError(
+      'lease-unanswered',
+      `${MAX_UPDATES} writes to the lease of ${held.leaseKey} had no answer`,
+      {
+        retryable: true,
+      },
+    );
   }
 
   async revoke(given: Lease): Promise<void> {
