@@ -8,6 +8,7 @@ import type { Logger } from '../shared/log.ts';
 import type { Tracing } from '../shared/tracing.ts';
 import { checkpointInterval, type consumerEnv } from './config.ts';
 import { createReaders } from './fetch/readers.ts';
+import { leaseCallTimeoutMs } from './leases/held-lease.ts';
 import { DynamoDBLeaseStore } from './leases/lease-store.ts';
 import { readFrom } from './lineage/lineage.ts';
 import type { ConsumerMetrics } from './metrics.ts';
@@ -26,6 +27,8 @@ export interface ConsumerContext {
   tracing?: Tracing | undefined;
   /** Left out: the process is the worker's own. */
   eventLoop?: () => EventLoopUtilization;
+  /** In real ms, for a `clock` that is quicker; left out: `leaseCallTimeoutMs`. */
+  leaseCallTimeoutMs?: number;
 }
 
 /** All that a pod consumes with, but for its server. */
@@ -51,7 +54,7 @@ export async function createConsumer(
   // Sockets and patience of their own: neither writes that queue up nor one call that hangs may cost a lease.
   const leaseTable = createDynamoDBClient({
     ...awsOptions(config),
-    requestTimeoutMs: Math.max(1_000, config.LEASE_DURATION_MS / 4),
+    requestTimeoutMs: context.leaseCallTimeoutMs ?? leaseCallTimeoutMs(config.LEASE_DURATION_MS),
   });
   const { pipeline, limits, close: closePipeline } = await createPipeline(config, { ...context, dynamodb });
   const readers = createReaders(config, kinesis, context);

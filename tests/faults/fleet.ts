@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import { consumerEnv } from '../../services/consumer/config.ts';
 import { type Consumer, createConsumer } from '../../services/consumer/create-consumer.ts';
+import { leaseCallTimeoutMs } from '../../services/consumer/leases/held-lease.ts';
 import { createConsumerMetrics } from '../../services/consumer/metrics.ts';
 import { Progress } from '../../services/consumer/progress.ts';
 import type { Worker } from '../../services/consumer/worker.ts';
@@ -116,16 +117,26 @@ interface Member {
 export class InProcessFleet implements Fleet {
   readonly #options: FleetOptions;
   readonly #clock: Clock;
+  readonly #factor: number;
   readonly #onGate: (name: string, gate: Gate) => void;
   readonly #members = new Map<string, Member>();
 
-  /** @param onGate told the gate of each consumer, through which its calls are to go. */
-  constructor(options: FleetOptions, clock: Clock, onGate: (name: string, gate: Gate) => void) {
+  /**
+   * @param factor how much quicker `clock` is than the real one, by which calls time out.
+   * @param onGate told the gate of each consumer, through which its calls are to go.
+   */
+  constructor(
+    options: FleetOptions,
+    clock: Clock,
+    factor: number,
+    onGate: (name: string, gate: Gate) => void,
+  ) {
     this.#options = options;
     // The SDK's chain looks for them there, as in a pod.
     process.env.AWS_ACCESS_KEY_ID ??= EMULATOR_CREDENTIALS.accessKeyId;
     process.env.AWS_SECRET_ACCESS_KEY ??= EMULATOR_CREDENTIALS.secretAccessKey;
     this.#clock = clock;
+    this.#factor = factor;
     this.#onGate = onGate;
   }
 
@@ -144,6 +155,7 @@ export class InProcessFleet implements Fleet {
       random: seededRandom(seed + this.#members.size),
       log,
       metrics: createConsumerMetrics(createRegistry('test')),
+      leaseCallTimeoutMs: leaseCallTimeoutMs(config.LEASE_DURATION_MS) / this.#factor,
     });
     const worker = consumer.join({ workerId: name, address: `${name}:9090` }, (address) =>
       this.#poke(address),

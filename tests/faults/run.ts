@@ -183,7 +183,7 @@ class Run {
 
   async #createFleet(config: RunConfig): Promise<Fleet> {
     const { seed, level, dynamodb, onLine } = this.#options;
-    const { leaseMs } = LEVELS[level];
+    const { leaseMs, factor } = LEVELS[level];
     const [tables, stream] = await Promise.all([
       startFaultProxy(dynamodb, this.#chaos.dynamodb),
       startFaultProxy(this.#double.endpoint, this.#chaos.kinesis),
@@ -207,7 +207,7 @@ class Run {
     const options = { seed, env, onLine };
     return level === 'processes'
       ? new ProcessFleet(options)
-      : new InProcessFleet(options, this.#time, (name, gate) => this.#chaos.gate(name, gate));
+      : new InProcessFleet(options, this.#time, factor, (name, gate) => this.#chaos.gate(name, gate));
   }
 
   async #step(step: Step, workload: Workload): Promise<void> {

@@ -1,10 +1,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
+import { createDynamoDBClient } from '../../shared/aws.ts';
+import { systemClock } from '../../shared/clock.ts';
 import type { Lease } from '../../shared/kcl/lease-row.ts';
+import { EMULATOR_CREDENTIALS } from '../../testkit/emulators.ts';
+import { type ProxiedCall, startFaultProxy } from '../../testkit/fault-proxy.ts';
 import { VirtualClock } from '../../testkit/kinesis-double/virtual-clock.ts';
 import { TestStack } from '../../testkit/stack.ts';
 import { LeaseLostError } from '../errors.ts';
 import { WorkerLoad } from '../worker-load.ts';
-import { HeldLease } from './held-lease.ts';
+import { HeldLease, KEEPS_PER_LEASE, leaseCallTimeoutMs } from './held-lease.ts';
 import { DynamoDBLeaseStore } from './lease-store.ts';
 import { ShardMeter } from './shard-meter.ts';
 
@@ -28,8 +32,8 @@ beforeAll(async () => {
 });
 afterAll(() => stack.close());
 
-beforeEach(async () => {
-  clock = new VirtualClock();
+/** A lease that `W1` has just taken. */
+async function taken(): Promise<Lease> {
   const lease: Lease = {
     leaseKey: `shardId-${String(shards++).padStart(12, '0')}`,
     leaseOwner: undefined,
@@ -45,9 +49,13 @@ beforeEach(async () => {
     report: undefined,
   };
   await store.create(lease);
-  const taken = (await store.take(lease, W1))!;
+  return (await store.take(lease, W1))!;
+}
+
+beforeEach(async () => {
+  clock = new VirtualClock();
   const meter = new ShardMeter(clock, LEASE_MS, new WorkerLoad(clock, []));
-  held = new HeldLease(taken, store, clock, LEASE_MS, clock.monotonic(), meter);
+  held = new HeldLease(await taken(), store, clock, LEASE_MS, clock.monotonic(), meter);
 });
 
 const row = async () => (await store.read()).leases.find(({ leaseKey }) => leaseKey === held.shardId)!;
@@ -115,5 +123,58 @@ describe('a held lease', () => {
     ]);
     expect(await row()).toMatchObject({ checkpoint: at('3'), leaseOwner: 'w1' });
     expect(held.lease).toEqual(await row());
+  });
+});
+
+describe('a lease held through the client of the lease table', () => {
+  const DURATION_MS = 2_000;
+
+  interface Hindrance {
+    /** The n-th write waits for it on its way. */
+    before?: (n: number) => Promise<void>;
+    /** So does its answer. */
+    after?: (n: number) => Promise<void>;
+  }
+
+  /** Whether a lease is held for longer than its time. */
+  async function outlasts({ before, after }: Hindrance): Promise<boolean> {
+    const writes: ProxiedCall[] = [];
+    const proxy = await startFaultProxy(inject('dynamodbEndpoint'), {
+      before: async (call) => {
+        if (call.operation !== 'UpdateItem') return undefined;
+        const n = writes.push(call);
+        await before?.(n);
+        return undefined;
+      },
+      after: async (call) => {
+        if (call.operation === 'UpdateItem') await after?.(writes.indexOf(call) + 1);
+      },
+    });
+    const client = createDynamoDBClient({
+      region: 'us-east-1',
+      credentials: EMULATOR_CREDENTIALS,
+      dynamodbEndpoint: proxy.endpoint,
+      requestTimeoutMs: leaseCallTimeoutMs(DURATION_MS),
+    });
+    const table = new DynamoDBLeaseStore(client, stack.resources.leaseTable);
+    const meter = new ShardMeter(systemClock, DURATION_MS, new WorkerLoad(systemClock, []));
+    const lease = await taken();
+    const startedAt = systemClock.monotonic();
+    const kept = new HeldLease(lease, table, systemClock, DURATION_MS, startedAt, meter);
+    while (!kept.lost.aborted && systemClock.monotonic() - startedAt < 1.5 * DURATION_MS) {
+      void kept.keep().catch(() => {});
+      await systemClock.sleep(DURATION_MS / KEEPS_PER_LEASE);
+    }
+    client.destroy();
+    await proxy.stop();
+    expect(writes.length).toBeGreaterThan(1);
+    return !kept.lost.aborted;
+  }
+
+  it('stays through late answers, through a write that hangs on its way, and through one whose answer never comes', async () => {
+    const late = () => systemClock.sleep(0.15 * DURATION_MS);
+    const firstHangs = (n: number) => (n === 1 ? new Promise<void>(() => {}) : Promise.resolve());
+    const outcomes = [{ after: late }, { before: firstHangs }, { after: firstHangs }].map(outlasts);
+    expect(await Promise.all(outcomes)).toEqual([true, true, true]);
   });
 });

@@ -7,6 +7,17 @@ import type { ShardMeter } from './shard-meter.ts';
 
 /** How often in a lease's time `keep` is to be called. */
 export const KEEPS_PER_LEASE = 10;
+const MIN_CALL_TIMEOUT_MS = 500;
+
+/**
+ * Time-out of a call to the lease table, in ms: a quarter of a lease's time. A renewal begins when at most 0.43 of it are
+ * over (a third, and up to one call of `keep`) and must be through at 0.9. So there is room for one call that is never
+ * answered, and for making it again; with half of the time, one such call would cost the lease. In return, a table all of whose
+ * answers take longer than a quarter can't be worked with.
+ */
+export function leaseCallTimeoutMs(durationMs: number): number {
+  return Math.max(MIN_CALL_TIMEOUT_MS, durationMs / 4);
+}
 
 /**
  * A lease this worker owns. Its writes go one after another, since each is conditional on the counter that the
