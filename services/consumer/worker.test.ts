@@ -325,6 +325,22 @@ describe('a worker', () => {
     await eventually(() => expect(owned()).toEqual({ a: 4 }));
   });
 
+  it('hands its leases over although a listing of the shards hangs', async () => {
+    const hang = { now: false, times: 0 };
+    const list = (shards: ShardInfo[]) => {
+      if (!hang.now) return shards;
+      hang.times++;
+      return new Promise<never>(() => {});
+    };
+    const { worker, events } = start('a', { list });
+    await eventually(() => expect(owned()).toEqual({ a: 4 }));
+    hang.now = true;
+    await split('shardId-000000000000', 2n ** 125n);
+    await eventually(() => expect(hang.times).toBe(1));
+    await worker.stop(60_000);
+    expect(await events('released')).toBe(3);
+  });
+
   it('gets on although its work fails again and again before a checkpoint is due', async () => {
     const texts = Array.from({ length: 400 }, (_, n) => String(n));
     await stack.put(texts.map((data) => ({ key: 'key', data })));

@@ -3,6 +3,7 @@ import { WeirError } from '../shared/errors.ts';
 import type { Lease } from '../shared/kcl/lease-row.ts';
 import type { ShardInfo } from '../shared/list-shards.ts';
 import type { Logger } from '../shared/log.ts';
+import { StoppedError } from './errors.ts';
 import { type GroupState, GroupView } from './leases/group-view.ts';
 import { HeldLease, KEEPS_PER_LEASE } from './leases/held-lease.ts';
 import type { LeaseStore, WorkerRef } from './leases/lease-store.ts';
@@ -76,11 +77,12 @@ export class Worker {
 
   constructor(deps: WorkerDeps) {
     const { store, clock, worker, leaseDurationMs } = deps;
-    this.#deps = deps;
+    // A stop needs no listing, and one that hangs takes longer than a pod may for its end.
+    this.#deps = { ...deps, listShards: () => unlessAborted(deps.listShards, this.#stopping.signal) };
     this.#assignIntervalMs = Math.min(leaseDurationMs / 3, MAX_ASSIGN_INTERVAL_MS);
     // One and a half rounds: in that time whoever a free lease is due to has had its look.
     this.#view = new GroupView(leaseDurationMs, this.#assignIntervalMs * 1.5);
-    this.#sync = new LeaseSync(deps);
+    this.#sync = new LeaseSync(this.#deps);
     this.#presence = new Presence(store, clock, worker, leaseDurationMs);
   }
 
@@ -132,7 +134,8 @@ export class Worker {
       this.#force.abort();
       return this.shardIds;
     });
-    await this.#assigning; // first: a round under way may still take a lease, which is then given back below
+    // First: a round under way may still take a lease, which is then given back below. Where it lists the shards, it ends.
+    await this.#assigning;
     await Promise.all(Array.from(this.#running.values(), ({ done }) => done));
     await signedOff.then(() => this.#signOff(true));
     settled.abort();
@@ -160,7 +163,8 @@ export class Worker {
         await this.#assign();
       } catch (error) {
         this.#leasesMissing = true;
-        log.warn({ err: error }, 'leases could not be assigned; trying again');
+        if (!this.#stopping.signal.aborted)
+          log.warn({ err: error }, 'leases could not be assigned; trying again');
       }
       await clock.sleep(MIN_ASSIGN_INTERVAL_MS, this.#stopping.signal);
       await clock.sleep(this.#assignIntervalMs - MIN_ASSIGN_INTERVAL_MS, this.#wake.signal);
@@ -327,4 +331,15 @@ export class Worker {
       this.#deps.log.warn({ err: error, shardId: held.shardId }, 'a lease could not be renewed');
     }
   }
+}
+
+/** What `work` comes to; one that hangs is left alone. @throws StoppedError when `signal` aborts before. */
+async function unlessAborted<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  if (signal.aborted) throw new StoppedError();
+  const settled = new AbortController();
+  const aborted = new Promise<never>((_, reject) => {
+    const stop = () => reject(new StoppedError());
+    signal.addEventListener('abort', stop, { once: true, signal: settled.signal });
+  });
+  return await Promise.race([work(), aborted]).finally(() => settled.abort());
 }
