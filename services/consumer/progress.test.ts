@@ -76,7 +76,7 @@ describe('a loop that waits for a table is not stuck', () => {
     let room = 0;
     const call = async (operation: string) => {
       await clock.sleep(200);
-      if (operation === 'BatchGetItem') return '{"Responses":{"states":[]}}';
+      if (operation === 'BatchGetItem') return '{"Responses":{"states":[]},"UnprocessedKeys":{}}';
       if (room-- > 0) return '{}';
       throw failure('ProvisionedThroughputExceededException');
     };

@@ -12,6 +12,8 @@ import { listenByPreface } from './by-preface.ts';
 export type ProxyFault =
   /** Answers with an AWS error, and the service never sees the request. */
   | { kind: 'error'; status: number; type: string }
+  /** Something else answers, with status 200, and the service never sees the request. */
+  | { kind: 'answer'; text: string }
   /** Breaks the connection, and the service never sees the request. */
   | { kind: 'reset' }
   /** The service carries the request out, then the connection breaks before the answer. */
@@ -86,6 +88,10 @@ export async function startFaultProxy(target: string, rule?: ProxyRule): Promise
         await rule?.after(call, undefined);
         response.writeHead(fault.status, { 'content-type': 'application/x-amz-json-1.0' });
         response.end(JSON.stringify({ __type: `com.amazonaws#${fault.type}`, message: 'planned' }));
+        return;
+      case 'answer':
+        await rule?.after(call, undefined);
+        response.writeHead(200, { 'content-type': 'application/x-amz-json-1.0' }).end(fault.text);
         return;
       case 'reset':
         await rule?.after(call, undefined);

@@ -108,6 +108,21 @@ describe('the batch writer', () => {
     );
   });
 
+  it.each([
+    '{}',
+    '[]',
+    '""',
+    'null',
+    '<html>Please log in</html>',
+    '{"UnprocessedItems":null}',
+    '{"UnprocessedItems":[]}',
+    '{"message":"ok"}',
+  ])('does not take %s for an answer, whatever its status', async (text) => {
+    proxy.plan('BatchWriteItem', { kind: 'answer', text }, { kind: 'answer', text });
+    expect(await write(rows(40))).toEqual([]);
+    expect(await stack.countRecords()).toBe(40);
+  });
+
   it('gives back the rows that DynamoDB will never take, and stores the others', async () => {
     const items = rows(50);
     items[13] = { id: { S: 'id-13' }, pad: { S: 'x'.repeat(410_000) } };

@@ -8,6 +8,7 @@ import type { Logger } from '../../shared/log.ts';
 import { StoppedError } from '../errors.ts';
 import type { ConsumerMetrics } from '../metrics.ts';
 import type { AdaptiveLimit } from './adaptive-limit.ts';
+import { unprocessedItems } from './answers.ts';
 import type { WireItem } from './wire.ts';
 
 /** BatchWriteItem takes 25 items a call. */
@@ -21,8 +22,6 @@ const MAX_CALL_LENGTH = 4_000_000;
 const BACKOFF = { baseMs: 50, maxMs: 5_000 };
 /** A store that is down for long is logged at its first failure and then at every so many attempts. */
 const LOG_EVERY_ATTEMPTS = 10;
-/** DynamoDB's answer when it took all. */
-const NOTHING_UNPROCESSED = '{"UnprocessedItems":{}}';
 /** Failures of one call, throttles not counted, before its items may be suspected. */
 const MAX_ATTEMPTS = 5;
 
@@ -171,10 +170,10 @@ export class BatchWriter {
     const { dynamodb, limit } = this.#deps;
     const { taken } = await limit.run(
       () =>
-        dynamodb.call('BatchWriteItem', this.#probe, signal).then(
-          (answer) => ({ taken: answer === NOTHING_UNPROCESSED, throttled: false }),
-          (error: unknown) => ({ taken: false, throttled: isThrottle(error) }),
-        ),
+        dynamodb
+          .call('BatchWriteItem', this.#probe, signal)
+          .then((answer) => ({ taken: unprocessedItems(answer).length === 0, throttled: false }))
+          .catch((error: unknown) => ({ taken: false, throttled: isThrottle(error) })),
       progress,
     );
     return taken;
@@ -198,14 +197,9 @@ export class BatchWriter {
 
   /** The items that DynamoDB left unprocessed: all, if it names some that it was not given. */
   #unprocessed(answer: string, items: readonly WireItem[]): WireItem[] {
-    // Nearly every answer; parsing it tells nothing more.
-    if (answer === NOTHING_UNPROCESSED) return [];
-    const parsed = JSON.parse(answer) as {
-      UnprocessedItems?: Record<string, { PutRequest?: { Item?: AnsweredItem } }[]>;
-    };
-    const left = Object.values(parsed.UnprocessedItems ?? {}).flat();
+    const left = unprocessedItems(answer) as ({ PutRequest?: { Item?: AnsweredItem } } | null)[];
     if (left.length === 0) return [];
-    const keys = new Set(left.map(({ PutRequest }) => this.#deps.keyOf(PutRequest?.Item ?? {})));
+    const keys = new Set(left.map((request) => this.#deps.keyOf(request?.PutRequest?.Item ?? {})));
     const pending = items.filter(({ key }) => keys.has(key));
     return pending.length === keys.size ? pending : [...items];
   }

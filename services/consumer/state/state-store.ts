@@ -9,7 +9,8 @@ import { EXPIRES_AT } from '../../shared/tables.ts';
 import { StoppedError } from '../errors.ts';
 import type { ConsumerMetrics } from '../metrics.ts';
 import type { AdaptiveLimit } from '../sinks/adaptive-limit.ts';
-import { rowFrom, type WireRow } from '../sinks/wire.ts';
+import { checkUpdated, foundItems } from '../sinks/answers.ts';
+import { rowFrom } from '../sinks/wire.ts';
 import { type SourceState, STATE_PART } from './source-state.ts';
 
 /** BatchGetItem takes 100 keys a call. */
@@ -64,26 +65,18 @@ export class StateStore {
     progress: () => void,
   ): Promise<void> {
     const { dynamodb, table } = this.#deps;
-    let keys: unknown[] = series.map((key) => ({ series: { S: key }, part: { S: STATE_PART } }));
-    while (keys.length > 0) {
-      const request = { RequestItems: { [table]: { Keys: keys, ConsistentRead: true } } };
-      const answer = JSON.parse(
-        await this.#retry(
-          () => dynamodb.call('BatchGetItem', JSON.stringify(request), signal),
-          signal,
-          progress,
-        ),
-      ) as {
-        Responses?: Record<string, WireRow[]>;
-        UnprocessedKeys?: Record<string, { Keys: unknown[] }>;
-      };
-      for (const wire of answer.Responses?.[table] ?? []) {
-        const row = rowFrom(wire);
-        if (row.series?.S !== undefined) rows.set(row.series.S, row);
-      }
-      const left = answer.UnprocessedKeys?.[table]?.Keys ?? [];
-      if (left.length === keys.length) await this.#pause(0, signal);
-      keys = left;
+    for (let asked = series; asked.length > 0; ) {
+      const Keys = asked.map((key) => ({ series: { S: key }, part: { S: STATE_PART } }));
+      const request = JSON.stringify({ RequestItems: { [table]: { Keys, ConsistentRead: true } } });
+      const { found, left } = await this.#retry(
+        async () =>
+          foundItems(await dynamodb.call('BatchGetItem', request, signal), { table, by: 'series', asked }),
+        signal,
+        progress,
+      );
+      for (const [key, wire] of found) rows.set(key, rowFrom(wire));
+      if (left.length === asked.length) await this.#pause(0, signal);
+      asked = left;
     }
   }
 
@@ -127,7 +120,11 @@ export class StateStore {
       `"UpdateExpression":"SET ${sets.join()}${remove}","ConditionExpression":"attribute_not_exists(#w) OR #w<=:w",` +
       `"ExpressionAttributeNames":{${names.join()}},"ExpressionAttributeValues":{${values.join()}}}`;
     try {
-      await this.#retry(() => dynamodb.call('UpdateItem', body, signal), signal, progress);
+      await this.#retry(
+        async () => checkUpdated(await dynamodb.call('UpdateItem', body, signal)),
+        signal,
+        progress,
+      );
       return true;
     } catch (error) {
       if (error instanceof Error && error.name === 'ConditionalCheckFailedException') return false;
@@ -135,7 +132,7 @@ export class StateStore {
     }
   }
 
-  async #retry(call: () => Promise<string>, signal: AbortSignal, progress: () => void): Promise<string> {
+  async #retry<T>(call: () => Promise<T>, signal: AbortSignal, progress: () => void): Promise<T> {
     const { limit, metrics, log, table } = this.#deps;
     for (let attempt = 0; ; attempt++) {
       if (signal.aborted) throw new StoppedError();
