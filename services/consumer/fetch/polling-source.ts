@@ -1,6 +1,12 @@
-import { GetRecordsCommand, GetShardIteratorCommand, type KinesisClient } from '@aws-sdk/client-kinesis';
+import {
+  GetRecordsCommand,
+  type GetRecordsOutput,
+  GetShardIteratorCommand,
+  type KinesisClient,
+} from '@aws-sdk/client-kinesis';
 import { isThrottle } from '../../shared/aws.ts';
 import type { Clock } from '../../shared/clock.ts';
+import { WeirError } from '../../shared/errors.ts';
 import { Pace } from './pace.ts';
 import { type Position, type RawBatch, type ShardSource, toApi } from './shard-source.ts';
 
@@ -45,6 +51,7 @@ export class PollingSource implements ShardSource {
       const millisBehindLatest = answer.MillisBehindLatest ?? 0;
       const bytes = records.reduce((sum, { Data }) => sum + (Data?.byteLength ?? 0), 0);
       this.#nextReadAt = startedAt + this.#pace.answered(records.length, bytes, millisBehindLatest);
+      checkAnswer(answer, this.#shardId);
       iterator = answer.NextShardIterator;
       after = records.at(-1)?.SequenceNumber ?? after;
       yield {
@@ -71,6 +78,24 @@ export class PollingSource implements ShardSource {
     );
     return answer.ShardIterator;
   }
+}
+
+/**
+ * An answer without an iterator ends the shard for good, so it must be the one that Kinesis gives then: it names the children. KCL
+ * refuses another one too (`DataFetcher.isValidResult`).
+ *
+ * @throws WeirError `answer-incomplete`, to be asked again.
+ */
+function checkAnswer({ NextShardIterator, ChildShards, Records }: GetRecordsOutput, shardId: string): void {
+  const ended = NextShardIterator === undefined || NextShardIterator === null;
+  const missing =
+    ended && childrenOf(ChildShards).length === 0
+      ? 'neither an iterator nor child shards'
+      : Records?.every(({ SequenceNumber, Data }) => SequenceNumber && Data) !== true
+        ? 'records without a sequence number or data'
+        : undefined;
+  if (missing === undefined) return;
+  throw new WeirError('answer-incomplete', `GetRecords of ${shardId} gave ${missing}`, { retryable: true });
 }
 
 /** @param shards as the last answer of a shard names them; empty when it doesn't. */

@@ -139,7 +139,17 @@ describe.each([
       does,
       afterEvents: Math.floor(Math.random() * 4),
     }));
-    const all = mode === 'fanout' ? [...kinds, ...inStream] : kinds;
+    const lies = [
+      '{}',
+      '[]',
+      'null',
+      '{"Records":null}',
+      '{"Records":[],"ChildShards":[]}',
+      '{"Records":[{}]}',
+    ];
+    const lie = () =>
+      ({ kind: 'answer', text: lies[Math.floor(Math.random() * lies.length)] as string }) as const;
+    const all = mode === 'fanout' ? [...kinds, ...inStream] : [...kinds, lie];
     let befallen = 0;
     double.faults.rule(({ operation }) => {
       const ours = ['GetRecords', 'GetShardIterator', 'SubscribeToShard', 'DescribeStreamConsumer'];

@@ -14,6 +14,8 @@ type FaultAction =
   | { kind: 'internal-failure' }
   /** A status 500 of a machine in between: no JSON, no error name. */
   | { kind: 'http-500'; status?: number }
+  /** Nothing is done, and the answer, with status 200, is this text: a service that lies, or somebody in between. */
+  | { kind: 'answer'; text: string }
   /** Carried out at once, answered `ms` later: to a client that gives up before, a write that took place unseen. */
   | { kind: 'latency'; ms: number }
   /** Carried out, then the connection breaks before the answer. */

@@ -116,6 +116,7 @@ export async function startKinesisDouble(options: KinesisDoubleOptions = {}): Pr
       if (fault?.kind === 'http-500') {
         return { status: fault.status ?? 500, text: '<html>Internal Server Error</html>', fault };
       }
+      if (fault?.kind === 'answer') return { status: 200, text: fault.text, fault };
       if (operation === 'SubscribeToShard') {
         if (!http2) throw invalidArgument('SubscribeToShard is answered over HTTP/2 only.');
         if (fault) refuse(operation, fault);
