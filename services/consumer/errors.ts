@@ -14,6 +14,16 @@ export class LeaseLostError extends WeirError {
   }
 }
 
+/** What is kept of a source, or who reads the shards, is of an earlier stream of the same name: going on would pass over records. */
+export class AnotherStreamError extends WeirError {
+  constructor(what: string) {
+    super(
+      'another-stream',
+      `${what} is of an earlier stream of this name: stop the consumers and delete the items of lease and state table (docs/how-to/disaster-recovery.md, "A stream that was made again")`,
+    );
+  }
+}
+
 /** A slice failed before: what the processor has in memory may not be stored, the work starts over with another one. */
 export class ProcessorFailedError extends WeirError {
   constructor() {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { DeleteItemCommand } from '@aws-sdk/client-dynamodb';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { TestStack } from '../../testkit/stack.ts';
 import type { StreamRecord } from '../record.ts';
@@ -39,11 +40,11 @@ const feed = (processor: ShardProcessor, records: readonly StreamRecord[]) =>
   processor.process(records, signal, () => {});
 const flush = (processor: ShardProcessor) => processor.flush(signal, () => {});
 const isLow = (source: string) => BigInt(`0x${createHash('md5').update(source).digest('hex')}`) < MIDDLE;
-/** Each shard's sequence numbers begin anew: only the shard tells which is later. */
+/** A child's sequence numbers are above its parents'. */
 const inShard = (shardId: string, from: number, count: number) =>
   Array.from({ length: count }, (_, n) => ({
     ...streamRecord(from + n, `s${n % 8}`, from + n, { shardId }),
-    sequenceNumber: String(1_000 + n),
+    sequenceNumber: String(1_000 + from + n),
   }));
 
 async function expectReplayed(records: readonly StreamRecord[]): Promise<void> {
@@ -86,6 +87,23 @@ describe('the state of a source', () => {
     await flush(merged);
     await expectReplayed([...before, ...between, ...after]);
     expect(await stack.states()).toHaveLength(8);
+  });
+
+  it('does not let records of a stream that was made again under its name pass for done', async () => {
+    const child = worker(UPPER);
+    await feed(child, inShard(HIGH, 0, 8));
+    await flush(child);
+    const anew = worker(WHOLE_RANGE);
+    const records = inShard(PARENT, 100, 8);
+    await expect(feed(anew, records)).rejects.toMatchObject({ code: 'another-stream' });
+    expect(await stack.countRecords()).toBe(8);
+    for (const { series, part } of await stack.states()) {
+      const Key = { series: { S: String(series) }, part: { S: String(part) } };
+      await stack.dynamodb.send(new DeleteItemCommand({ TableName: stack.resources.stateTable, Key }));
+    }
+    const again = worker(WHOLE_RANGE);
+    await feed(again, records);
+    expect(await stack.countRecords()).toBe(16);
   });
 
   it('is not shared by shards that are of no lineage: no record is taken for done by what another shard did', async () => {

@@ -1,10 +1,11 @@
 import type { Row } from '../../shared/kcl/lease-row.ts';
+import { AnotherStreamError } from '../errors.ts';
 import type { AnyDetector } from '../pipeline/scoring.ts';
 import type { StreamRecord } from '../record.ts';
 import { numberJson } from '../sinks/wire.ts';
 import { DedupeWindow } from './dedupe-window.ts';
 import type { Rollup } from './rollup.ts';
-import { includes, type Watermark, watermarkOf } from './watermark.ts';
+import { includes, isOfAnotherStream, type Watermark, watermarkOf } from './watermark.ts';
 
 /** `part` of the item that holds the state of a series; its rollups stand beside it. */
 export const STATE_PART = 'state';
@@ -71,10 +72,18 @@ export class SourceState {
     return OVERHEAD_BYTES + this.series.length * 2 + (this.window?.bytes ?? 0) + stateful * DETECTOR_BYTES;
   }
 
-  /** True for a record that the state includes: its result is stored, since results are stored before states. */
+  /**
+   * True for a record that the state includes: its result is stored, since results are stored before states.
+   *
+   * @throws AnotherStreamError when it only seems so.
+   */
   includes(record: StreamRecord): boolean {
-    if (this.#loaded === undefined) return false;
-    if (includes(this.#loaded, record)) return true;
+    const loaded = this.#loaded;
+    if (loaded === undefined) return false;
+    if (includes(loaded, record)) {
+      if (isOfAnotherStream(loaded, record)) throw new AnotherStreamError(`the state of ${this.series}`);
+      return true;
+    }
     this.#loaded = undefined; // the stream is in order: so is all that follows
     return false;
   }

@@ -19,6 +19,16 @@ export function includes(watermark: Watermark, record: StreamRecord): boolean {
   return watermarkOf(record.shardId, record.sequenceNumber, record.subSequenceNumber) <= watermark;
 }
 
+/**
+ * True when the two can't be of one stream: the record's shard is older, and its sequence number is higher. In a lineage these
+ * grow from parent to child, since they hold the time at which the shard was made. A stream that was deleted and made again
+ * under its name begins anew with shard 0, at higher ones.
+ */
+export function isOfAnotherStream(watermark: Watermark, { shardId, sequenceNumber }: StreamRecord): boolean {
+  const [itsShard = '', itsSequence = ''] = watermark.split('/');
+  return shardId < itsShard && ordered(sequenceNumber) > itsSequence;
+}
+
 /** Decimal digits so that the order of texts is that of numbers: the number of digits comes first. */
 function ordered(digits: string): string {
   return `${String(digits.length).padStart(3, '0')}:${digits}`;
