@@ -116,7 +116,15 @@ export const CASES: readonly AlertCase[] = [
   ]),
   ...both('WeirHashRangeHoles', [
     [true, 'one', { 'weir_consumer_hash_range_holes{pod="a"}': '1x90' }],
-    [false, 'none', { 'weir_consumer_hash_range_holes{pod="a"}': '0x90' }],
+    [true, 'a lease without a shard', { 'weir_consumer_unlisted_leases{pod="a"}': '1x90' }],
+    [
+      false,
+      'none',
+      {
+        'weir_consumer_hash_range_holes{pod="a"}': '0x90',
+        'weir_consumer_unlisted_leases{pod="a"}': '0x90',
+      },
+    ],
   ]),
   ...both('WeirScalerNotReady', [
     [true, 'for long', { [`weir_scaler_ready${SCALER}`]: '0x90' }],

@@ -149,11 +149,12 @@ function podCauses(alert: Alert): AlertRule[] {
       description: 'Events are accepted and wait in the stream; they are lost when its retention is over.',
     }),
     alert('WeirHashRangeHoles', {
-      expr: 'max(weir_consumer_hash_range_holes) > 0',
+      expr: 'max(weir_consumer_hash_range_holes) > 0 or max(weir_consumer_unlisted_leases) > 0',
       for: '2m',
       severity: 'page',
-      summary: 'A part of the hash key space has no lease.',
-      description: 'Records in {{ $value }} ranges are not read by anybody.',
+      summary: 'Leases and shards do not fit each other.',
+      description:
+        '{{ $value }} ranges of hash keys have no lease and are not read by anybody, or so many unfinished leases have no shard: the log of the consumer says which.',
     }),
     alert('WeirScalerNotReady', {
       expr: 'weir_scaler_ready == 0',

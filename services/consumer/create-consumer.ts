@@ -3,7 +3,7 @@ import { awsOptions, createDynamoDBClient, createKinesisClient } from '../shared
 import type { Random } from '../shared/backoff.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { EnvOf } from '../shared/config.ts';
-import { listShards } from '../shared/list-shards.ts';
+import { listShardsAt } from '../shared/list-shards.ts';
 import type { Logger } from '../shared/log.ts';
 import type { Tracing } from '../shared/tracing.ts';
 import { checkpointInterval, type consumerEnv } from './config.ts';
@@ -67,7 +67,8 @@ export async function createConsumer(
         worker,
         poke,
         store: new DynamoDBLeaseStore(leaseTable, config.LEASE_TABLE),
-        listShards: () => listShards(kinesis, stream),
+        listShards: () => listShardsAt(kinesis, stream),
+        stream,
         startingPosition,
         leaseDurationMs: config.LEASE_DURATION_MS,
         load: new WorkerLoad(clock, limits, context.eventLoop),

@@ -130,6 +130,11 @@ export function createConsumerMetrics(registry: Registry) {
       help: 'Ranges of the hash key space that no lease covers: records in them are not read.',
       registers,
     }),
+    unlistedLeases: new Gauge({
+      name: 'weir_consumer_unlisted_leases',
+      help: 'Unfinished leases of shards that the stream does not have, and nothing shows that it ever had.',
+      registers,
+    }),
     pokes: new Counter({
       name: 'weir_consumer_pokes_total',
       help: 'Times another worker was told to look at the lease table, by whether it heard.',

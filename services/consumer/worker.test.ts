@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest'
 import { systemClock as clock } from '../shared/clock.ts';
 import { parseEnv } from '../shared/config.ts';
 import { SHARD_END } from '../shared/kcl/position.ts';
-import { listShards, type ShardInfo } from '../shared/list-shards.ts';
+import { listShards, listShardsAt, type ShardInfo } from '../shared/list-shards.ts';
 import { createRegistry } from '../shared/metrics.ts';
 import { type KinesisDouble, startKinesisDouble } from '../testkit/kinesis-double/kinesis-double.ts';
 import { streamActive } from '../testkit/provision.ts';
@@ -87,7 +87,11 @@ function start(workerId: string, options: Options = {}) {
   const worker = new Worker({
     worker: { workerId, address: `${workerId}:9090` },
     store: options.store ?? store,
-    listShards: async () => list(await listShards(stack.kinesis, stream)),
+    listShards: async () => {
+      const { shards, at } = await listShardsAt(stack.kinesis, stream);
+      return { shards: await list(shards), at };
+    },
+    stream,
     startingPosition: HORIZON,
     leaseDurationMs: options.leaseDurationMs ?? LEASE_MS,
     shard: {

@@ -1,7 +1,7 @@
 import type { Clock } from '../shared/clock.ts';
 import { WeirError } from '../shared/errors.ts';
 import type { Lease } from '../shared/kcl/lease-row.ts';
-import type { ShardInfo } from '../shared/list-shards.ts';
+import type { ShardListing } from '../shared/list-shards.ts';
 import type { Logger } from '../shared/log.ts';
 import { StoppedError } from './errors.ts';
 import { type GroupState, GroupView } from './leases/group-view.ts';
@@ -28,7 +28,9 @@ export interface WorkerDeps {
   /** Id, and `host:port` under which other workers reach this one's admin server. */
   worker: { workerId: string; address: string };
   store: LeaseStore;
-  listShards: () => Promise<ShardInfo[]>;
+  listShards: () => Promise<ShardListing>;
+  /** As the configuration names it. */
+  stream: string;
   startingPosition: StartingPosition;
   leaseDurationMs: number;
   shard: Omit<ShardConsumerDeps, 'childrenOf' | 'successor' | 'clock' | 'log' | 'metrics'>;
@@ -179,13 +181,13 @@ export class Worker {
     const due = this.#leasesMissing || listedAt - this.#shardsListedAt >= SHARD_SYNC_INTERVAL_MS;
     // Before the leases are read: a shard that ends from here on may not be among them as ended.
     this.#leasesMissing = false;
-    const shards = due ? await listShards() : undefined;
+    const listing = due ? await listShards() : undefined;
     const now = clock.monotonic();
     const reading = await store.read();
     const readAt = clock.monotonic();
     let created: ReadonlySet<Lease> = new Set();
-    if (shards) {
-      const synced = await this.#sync.sync(shards, reading.leases, now);
+    if (listing) {
+      const synced = await this.#sync.sync(listing, reading.leases, now);
       created = new Set(synced.created);
       reading.leases.push(...created);
       this.#shardsListedAt = listedAt;

@@ -15,20 +15,49 @@ export function streamRef(stream: string): { StreamName: string } | { StreamARN:
   return stream.startsWith('arn:') ? { StreamARN: stream } : { StreamName: stream };
 }
 
+/** What ListShards answered, and when. */
+export interface ShardListing {
+  shards: ShardInfo[];
+  /** By Kinesis's own clock, in ms since the epoch, in whole seconds, rounded down; `undefined` when it didn't tell. */
+  at: number | undefined;
+}
+
 /**
  * All shards of the stream that retention has not removed, closed ones included.
  *
  * @param stream its name or ARN.
  */
 export async function listShards(client: KinesisClient, stream: string): Promise<ShardInfo[]> {
+  return (await listShardsAt(client, stream)).shards;
+}
+
+/** The same with the time of the first answer: whatever is made later isn't in the listing. */
+export async function listShardsAt(client: KinesisClient, stream: string): Promise<ShardListing> {
   const shards: ShardInfo[] = [];
+  let at: number | undefined;
   let NextToken: string | undefined;
   do {
-    const page = await client.send(new ListShardsCommand(NextToken ? { NextToken } : streamRef(stream)));
+    const command = new ListShardsCommand(NextToken ? { NextToken } : streamRef(stream));
+    command.middlewareStack.add(
+      (next) => async (args) => {
+        const result = await next(args);
+        at ??= dateOf(result.response);
+        return result;
+      },
+      { step: 'deserialize', priority: 'low' },
+    );
+    const page = await client.send(command);
     for (const shard of page.Shards ?? []) shards.push(toShardInfo(shard));
     NextToken = page.NextToken;
   } while (NextToken);
-  return shards;
+  return { shards, at };
+}
+
+/** The time in the header of an HTTP answer. */
+function dateOf(response: unknown): number | undefined {
+  const { headers } = response as { headers?: Record<string, string | undefined> };
+  const at = Date.parse(headers?.date ?? '');
+  return Number.isNaN(at) ? undefined : at;
 }
 
 function toShardInfo(shard: Shard): ShardInfo {

@@ -1,13 +1,15 @@
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
-import { afterAll, beforeAll, expect, inject, it } from 'vitest';
+import { afterAll, beforeAll, expect, inject, it, onTestFinished } from 'vitest';
 import { systemClock as clock } from '../../shared/clock.ts';
-import { listShards, type ShardInfo } from '../../shared/list-shards.ts';
+import { type Lease, streamMark } from '../../shared/kcl/lease-row.ts';
+import { SHARD_END } from '../../shared/kcl/position.ts';
+import { listShardsAt, type ShardInfo } from '../../shared/list-shards.ts';
 import { createRegistry } from '../../shared/metrics.ts';
 import { TestStack } from '../../testkit/stack.ts';
 import { createConsumerMetrics } from '../metrics.ts';
 import { DynamoDBLeaseStore } from './lease-store.ts';
-import { LeaseSync } from './lease-sync.ts';
+import { LeaseSync, type LeaseSyncDeps } from './lease-sync.ts';
 
 let stack: TestStack;
 
@@ -19,31 +21,51 @@ beforeAll(async () => {
 });
 afterAll(() => stack.close());
 
-it('says which hash keys nobody reads, when it finds it twice, and when that is over', async () => {
+const WHOLE = { starting: '0', ending: String(2n ** 128n - 1n) };
+const shard = (shardId: string, parentShardIds: string[], open: boolean): ShardInfo => ({
+  shardId,
+  parentShardIds,
+  open,
+  hashKeyRange: WHOLE,
+});
+
+/** A lease table of a test's own. */
+async function freshTable(): Promise<DynamoDBLeaseStore> {
+  const own = await TestStack.create({
+    kinesis: inject('kinesisEndpoint'),
+    dynamodb: inject('dynamodbEndpoint'),
+  });
+  onTestFinished(() => own.close());
+  return new DynamoDBLeaseStore(own.dynamodb, own.resources.leaseTable);
+}
+
+function setUp(deps: Partial<LeaseSyncDeps> & Pick<LeaseSyncDeps, 'store'>) {
   const logged: string[] = [];
-  const log = pino(
-    new Writable({
-      write: (line, _, done) => {
-        logged.push(String(line));
-        done();
-      },
-    }),
-  );
+  const write = (line: unknown, _: string, done: () => void) => {
+    logged.push(String(line));
+    done();
+  };
   const metrics = createConsumerMetrics(createRegistry('test'));
-  const store = new DynamoDBLeaseStore(stack.dynamodb, stack.resources.leaseTable);
   const sync = new LeaseSync({
-    store,
-    listShards: () => listShards(stack.kinesis, stack.resources.stream),
+    listShards: () => listShardsAt(stack.kinesis, stack.resources.stream),
+    stream: stack.resources.stream,
     startingPosition: { type: 'LATEST' },
     leaseDurationMs: 10_000,
     clock,
-    log,
+    log: pino(new Writable({ write })),
     metrics,
+    ...deps,
   });
+  return { sync, metrics, logged };
+}
+
+it('says which hash keys nobody reads, when it finds it twice, and when that is over', async () => {
+  const store = new DynamoDBLeaseStore(stack.dynamodb, stack.resources.leaseTable);
+  const { sync, metrics, logged } = setUp({ store });
   const holes = async () => (await metrics.hashRangeHoles.get()).values[0]?.value;
   const run = async () =>
     sync.sync(
-      await listShards(stack.kinesis, stack.resources.stream),
+      await listShardsAt(stack.kinesis, stack.resources.stream),
       (await store.read()).leases,
       clock.monotonic(),
     );
@@ -70,32 +92,14 @@ it('says which hash keys nobody reads, when it finds it twice, and when that is 
 });
 
 it('keeps the row of a shard that is done with until no creation of it can be under way any more', async () => {
-  const own = await TestStack.create({
-    kinesis: inject('kinesisEndpoint'),
-    dynamodb: inject('dynamodbEndpoint'),
-  });
-  const store = new DynamoDBLeaseStore(own.dynamodb, own.resources.leaseTable);
-  const whole = { starting: '0', ending: String(2n ** 128n - 1n) };
-  const shard = (shardId: string, parentShardIds: string[], open: boolean): ShardInfo => ({
-    shardId,
-    parentShardIds,
-    open,
-    hashKeyRange: whole,
-  });
+  const store = await freshTable();
   let shards = [shard('parent', [], true)];
   let aheadMs = 0;
   const ahead = { ...clock, monotonic: () => clock.monotonic() + aheadMs };
-  const sync = new LeaseSync({
-    store,
-    listShards: async () => shards,
-    startingPosition: { type: 'TRIM_HORIZON' },
-    leaseDurationMs: 10_000,
-    clock: ahead,
-    log: pino({ level: 'silent' }),
-    metrics: createConsumerMetrics(createRegistry('test')),
-  });
+  const { sync } = setUp({ store, startingPosition: { type: 'TRIM_HORIZON' }, clock: ahead });
   const keys = async () => (await store.read()).leases.map(({ leaseKey }) => leaseKey).sort();
-  const run = async (ageMs = 0) => sync.sync(shards, (await store.read()).leases, ahead.monotonic() - ageMs);
+  const run = async (ageMs = 0) =>
+    sync.sync({ shards, at: undefined }, (await store.read()).leases, ahead.monotonic() - ageMs);
   const reach = async (key: string, sequenceNumber: string) => {
     const lease = (await store.read()).leases.find(({ leaseKey }) => leaseKey === key);
     const held = await store.take(lease!, { workerId: 'w1', address: undefined });
@@ -116,5 +120,75 @@ it('keeps the row of a shard that is done with until no creation of it can be un
   aheadMs += 1_000;
   await run();
   expect(await keys()).toEqual(['child']);
-  await own.close();
+});
+
+it('begins at LATEST by the clock of the stream, however wrong its own is', async () => {
+  const anHour = 3_600_000;
+  const fast = { ...clock, now: () => clock.now() + anHour };
+  const store = await freshTable();
+  const { sync } = setUp({ store, clock: fast });
+  const listing = await listShardsAt(stack.kinesis, stack.resources.stream);
+  const { created } = await sync.sync(listing, [], clock.monotonic());
+  expect(created).toHaveLength(2);
+  for (const { startedAt } of created)
+    expect(Math.abs(Number(startedAt) - clock.now())).toBeLessThan(anHour / 2);
+  await Promise.all(created.map((lease) => store.remove(lease)));
+  const silent = await sync.sync({ ...listing, at: undefined }, [], clock.monotonic());
+  expect(silent.created).toHaveLength(2);
+  for (const { startedAt } of silent.created) expect(startedAt).toBeGreaterThan(clock.now() + anHour / 2);
+});
+
+it('reads on behind a gap that retention made, and ends what is lost, in the stream it was made for only', async () => {
+  const store = await freshTable();
+  const run = async (stream: string, shards: ShardInfo[], times: number) => {
+    const { sync, metrics, logged } = setUp({ store, stream });
+    const trimmed: string[][] = [];
+    while (trimmed.length < times) {
+      const { leases } = await store.read();
+      const synced = await sync.sync({ shards, at: undefined }, leases, clock.monotonic());
+      trimmed.push([...synced.trimmed]);
+    }
+    const unlisted = (await metrics.unlistedLeases.get()).values[0]?.value;
+    return { trimmed, unlisted, said: logged.filter((line) => line.includes('STREAM_NAME')).length };
+  };
+  await run('one', [shard('shardId-000000000000', [], true)], 1);
+  const left = [shard('shardId-000000000002', ['shardId-000000000001'], true)];
+  expect(await run('other', left, 3)).toEqual({ trimmed: [[], [], []], unlisted: 1, said: 2 });
+  const { leases } = await store.read();
+  await store.remove(leases.find((lease) => lease.stream === streamMark('other'))!);
+  expect(await run('one', left, 2)).toEqual({
+    trimmed: [[], ['shardId-000000000000']],
+    unlisted: 0,
+    said: 0,
+  });
+  const rows = (await store.read()).leases.map((lease) => [lease.leaseKey, lease.checkpoint.sequenceNumber]);
+  expect(Object.fromEntries(rows)).toEqual({
+    'shardId-000000000000': 'LATEST',
+    'shardId-000000000002': 'TRIM_HORIZON',
+  });
+});
+
+it('leaves the children of a shard that ended to whoever ended it, but not for ever', async () => {
+  let now = 0;
+  const { sync } = setUp({ store: await freshTable(), clock: { ...clock, monotonic: () => now } });
+  const { created } = await sync.sync({ shards: [shard('shardId-000000000000', [], true)], at: 0 }, [], 0);
+  const [parent] = created;
+  const ended: Lease = { ...parent!, checkpoint: SHARD_END, childShardIds: ['shardId-000000000001'] };
+  const child: Lease = { ...parent!, leaseKey: 'shardId-000000000001', parentShardIds: [ended.leaseKey] };
+  const other: Lease = { ...ended, leaseKey: 'shardId-000000000009', childShardIds: [] };
+  const look = (leases: Lease[], after: number) => {
+    now += after;
+    return sync.endedWithoutHeirs(leases);
+  };
+  expect(look([parent!], 0)).toBe(false);
+  expect(look([ended], 1_000)).toBe(false);
+  expect(look([ended], 60)).toBe(false);
+  expect(look([ended, child], 440)).toBe(false);
+  expect(look([ended, child, other], 1_000)).toBe(false);
+  expect(look([ended, child, other], 500)).toBe(true);
+  expect(look([ended, child, other], 1_000)).toBe(false);
+  const told = { ...child, parentShardIds: [other.leaseKey] };
+  expect(look([told], 1_000)).toBe(false);
+  expect(look([told, other], 0)).toBe(false);
+  expect(look([told, other], 1_000)).toBe(false);
 });

@@ -1,10 +1,16 @@
 import type { Clock } from '../../shared/clock.ts';
 import { WeirError } from '../../shared/errors.ts';
-import type { Lease } from '../../shared/kcl/lease-row.ts';
-import type { ShardInfo } from '../../shared/list-shards.ts';
+import { type Lease, streamMark } from '../../shared/kcl/lease-row.ts';
+import type { ShardInfo, ShardListing } from '../../shared/list-shards.ts';
 import type { Logger } from '../../shared/log.ts';
 import { findHoles } from '../lineage/coverage.ts';
-import { isFinished, planLeases, removable, type StartingPosition } from '../lineage/lineage.ts';
+import {
+  findUnlisted,
+  isFinished,
+  planLeases,
+  removable,
+  type StartingPosition,
+} from '../lineage/lineage.ts';
 import type { ConsumerMetrics } from '../metrics.ts';
 import type { LeaseStore } from './lease-store.ts';
 
@@ -14,10 +20,14 @@ import type { LeaseStore } from './lease-store.ts';
  * signed request for five minutes (Signature Version 4, "Elements of an AWS API request signature").
  */
 const DONE_KEPT_MS = 5 * 60_000;
+/** How long others wait for whoever read a shard to its end to add its children's leases: two calls, and a write for each. */
+const HEIRS_WAIT_MS = 500;
 
 export interface LeaseSyncDeps {
   store: LeaseStore;
-  listShards: () => Promise<ShardInfo[]>;
+  listShards: () => Promise<ShardListing>;
+  /** As the configuration names it. */
+  stream: string;
   startingPosition: StartingPosition;
   leaseDurationMs: number;
   clock: Clock;
@@ -28,27 +38,30 @@ export interface LeaseSyncDeps {
 /** Brings the leases in line with the stream's shards: adds what is missing, removes what is done, says what is wrong. */
 export class LeaseSync {
   readonly #deps: LeaseSyncDeps;
+  readonly #mark: string;
   /** What was found wrong the last time. Only what is found twice in a row counts: a listing may be of between two steps. */
-  #unlisted: ReadonlySet<string> = new Set();
+  #trimmed: ReadonlySet<string> = new Set();
+  #unknown: ReadonlySet<string> = new Set();
   #holes = '';
-  /** The shards that were seen to be read to their end. */
-  #ended: ReadonlySet<string> = new Set();
+  /** The shards that were seen to be read to their end: since when children are missing, or that this was dealt with. */
+  #ended: ReadonlyMap<string, number | 'settled'> = new Map();
   /** When a lease was first seen to be done with, by its key; monotonic, in ms. */
   #doneSince: ReadonlyMap<string, number> = new Map();
 
   constructor(deps: LeaseSyncDeps) {
     this.#deps = deps;
+    this.#mark = streamMark(deps.stream);
   }
 
   /**
-   * @param shards of a listing that is older than the reading: the listing may take its time, the reading must not.
+   * @param listing one that is older than the reading: the listing may take its time, the reading must not.
    * @param leases all there are.
    * @param readAt when their reading began, monotonic in ms.
    * @throws WeirError `reading-old` when that is so long ago that what seems to be missing may have come and gone.
    * @returns the leases that were added, and the keys of unfinished ones whose shards retention has removed.
    */
   async sync(
-    shards: readonly ShardInfo[],
+    { shards, at }: ShardListing,
     leases: readonly Lease[],
     readAt: number,
   ): Promise<{ created: Lease[]; trimmed: ReadonlySet<string> }> {
@@ -59,7 +72,9 @@ export class LeaseSync {
         retryable: true,
       });
     }
-    const missing = planLeases(shards, leases, startingPosition, clock.now());
+    // By the stream's clock: Kinesis reads from no time that is still to come, and one ahead of its own would skip records.
+    const planned = planLeases(shards, leases, startingPosition, at ?? clock.now());
+    const missing = planned.map((lease) => ({ ...lease, stream: this.#mark }));
     const wins = await Promise.all(missing.map((lease) => store.create(lease)));
     const created = missing.filter((_, i) => wins[i]);
     if (created.length > 0) log.info({ shards: created.map((lease) => lease.leaseKey) }, 'leases created');
@@ -71,23 +86,30 @@ export class LeaseSync {
 
   /**
    * @param leases all there are.
-   * @returns true when one of them was not seen before as read to its end, and not all of its children are leased: whoever
+   * @returns true, once a shard, when one was read to its end a while ago and not all of its children are leased: whoever
    *   read it may have died, or lost the lease, before it added those.
    */
   endedWithoutHeirs(leases: readonly Lease[]): boolean {
-    const before = this.#ended;
-    const ended = leases.filter(isFinished);
-    this.#ended = new Set(ended.map(({ leaseKey }) => leaseKey));
+    const now = this.#deps.clock.monotonic();
     const leased = new Set(leases.map(({ leaseKey }) => leaseKey));
-    return ended.some(
-      ({ leaseKey, childShardIds }) =>
-        !before.has(leaseKey) && (childShardIds.length === 0 || childShardIds.some((id) => !leased.has(id))),
-    );
+    const parents = new Set(leases.flatMap(({ parentShardIds }) => parentShardIds));
+    const ended = new Map<string, number | 'settled'>();
+    let found = false;
+    for (const { leaseKey, childShardIds } of leases.filter(isFinished)) {
+      const since = this.#ended.get(leaseKey) ?? now;
+      const hasHeirs =
+        childShardIds.length > 0 ? childShardIds.every((id) => leased.has(id)) : parents.has(leaseKey);
+      const isDue = since !== 'settled' && !hasHeirs && now - since >= HEIRS_WAIT_MS;
+      found ||= isDue;
+      ended.set(leaseKey, isDue || hasHeirs ? 'settled' : since);
+    }
+    this.#ended = ended;
+    return found;
   }
 
   /** The children of a shard, by a fresh listing. */
   async childrenOf(shardId: string): Promise<string[]> {
-    const shards = await this.#deps.listShards();
+    const { shards } = await this.#deps.listShards();
     return shards.filter((one) => one.parentShardIds.includes(shardId)).map((one) => one.shardId);
   }
 
@@ -123,15 +145,23 @@ export class LeaseSync {
     }
   }
 
-  /** A shard that a listed one names as its parent was of this stream: it isn't missing because the stream is another. */
+  /** @returns those that retention has removed; says which ones may be of another stream. */
   #findTrimmed(shards: readonly ShardInfo[], leases: readonly Lease[]): ReadonlySet<string> {
-    const listed = new Set(shards.map(({ shardId }) => shardId));
-    const parents = new Set(shards.flatMap(({ parentShardIds }) => parentShardIds));
-    const unlisted = leases.filter(
-      (lease) => !isFinished(lease) && !listed.has(lease.leaseKey) && parents.has(lease.leaseKey),
-    );
-    const before = this.#unlisted;
-    this.#unlisted = new Set(unlisted.map(({ leaseKey }) => leaseKey));
-    return new Set([...this.#unlisted].filter((key) => before.has(key)));
+    const { log, metrics, stream } = this.#deps;
+    const { trimmed, unknown } = findUnlisted(shards, leases, this.#mark);
+    const twice = (found: readonly Lease[], before: ReadonlySet<string>) =>
+      found.map(({ leaseKey }) => leaseKey).filter((key) => before.has(key));
+    const lost = twice(unknown, this.#unknown);
+    metrics.unlistedLeases.set(lost.length);
+    if (lost.length > 0) {
+      log.error(
+        { shards: lost, stream },
+        'the stream has no such shards as these unfinished leases say: if STREAM_NAME or LEASE_TABLE is the wrong one, mend it; if retention removed them before they were read, what was left in them is lost: delete their rows',
+      );
+    }
+    const gone = twice(trimmed, this.#trimmed);
+    this.#trimmed = new Set(trimmed.map(({ leaseKey }) => leaseKey));
+    this.#unknown = new Set(unknown.map(({ leaseKey }) => leaseKey));
+    return new Set(gone);
   }
 }

@@ -1,3 +1,4 @@
+import { LeasedAncestors } from '../../shared/kcl/ancestors.ts';
 import type { Lease } from '../../shared/kcl/lease-row.ts';
 import type { ShardInfo } from '../../shared/list-shards.ts';
 import { isFinished } from './lineage.ts';
@@ -12,7 +13,7 @@ const LAST_HASH_KEY = 2n ** 128n - 1n;
 
 /**
  * The parts of the hash key space whose records nobody is going to read: no unfinished lease covers them, and no shard
- * that gets its lease once its parents are finished. Overlapping ranges (generations of shards side by side, as
+ * that gets its lease once its ancestors are finished. Overlapping ranges (generations of shards side by side, as
  * emulators list them) are no holes.
  *
  * @param shards all that ListShards returned.
@@ -20,19 +21,15 @@ const LAST_HASH_KEY = 2n ** 128n - 1n;
  */
 export function findHoles(shards: readonly ShardInfo[], leases: readonly Lease[]): HashRange[] {
   const leased = new Map(leases.map((lease) => [lease.leaseKey, lease]));
+  const listed = new Map(shards.map((shard) => [shard.shardId, shard]));
+  const ancestors = new LeasedAncestors(leased, listed);
   const ranges: HashRange[] = [];
-  const cover = (range: { starting: string; ending: string } | undefined): void => {
-    if (range) ranges.push({ starting: BigInt(range.starting), ending: BigInt(range.ending) });
-  };
   for (const shard of shards) {
     const lease = leased.get(shard.shardId);
-    const comes = !lease && shard.parentShardIds.some((id) => leased.has(id));
-    if (lease ? !isFinished(lease) : comes) cover(shard.hashKeyRange);
+    const { starting, ending } = shard.hashKeyRange;
+    if (lease ? !isFinished(lease) : ancestors.of(shard))
+      ranges.push({ starting: BigInt(starting), ending: BigInt(ending) });
   }
-  const listed = new Set(shards.map(({ shardId }) => shardId));
-  // A shard that retention removed but that isn't worked off: its lease has the range.
-  for (const lease of leases)
-    if (!listed.has(lease.leaseKey) && !isFinished(lease)) cover(lease.hashKeyRange);
   return complement(ranges);
 }
 

@@ -1,13 +1,23 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { groupShards } from '../../shared/kcl/group-shards.ts';
 import type { Lease } from '../../shared/kcl/lease-row.ts';
 import type { ShardInfo } from '../../shared/list-shards.ts';
 import { findHoles } from './coverage.ts';
-import { isFinished, planLeases, readFrom, removable, type StartingPosition, startable } from './lineage.ts';
+import {
+  findUnlisted,
+  isFinished,
+  planLeases,
+  readFrom,
+  removable,
+  type StartingPosition,
+  startable,
+} from './lineage.ts';
 
 const HORIZON: StartingPosition = { type: 'TRIM_HORIZON' };
 const LATEST: StartingPosition = { type: 'LATEST' };
 const NOW = 1_700_000_000_000;
+const STREAM = 'events';
 
 const LAST_HASH_KEY = 2n ** 128n - 1n;
 
@@ -140,6 +150,45 @@ describe('planLeases', () => {
     expect(keys(planLeases([shard(2, [0, 1])], [], HORIZON, NOW))).toEqual(['s2']);
   });
 
+  describe('when the shards between a lease and what is listed are gone', () => {
+    const [lower, upper] = [
+      [0n, 2n ** 127n - 1n],
+      [2n ** 127n, LAST_HASH_KEY],
+    ];
+    const leaseOf = (s: ShardInfo): Lease => planLeases([{ ...s, open: true }], [], LATEST, NOW)[0]!;
+    const plan = (shards: ShardInfo[], leases: Lease[]) =>
+      planLeases(shards, leases, LATEST, NOW).map((lease) => [
+        lease.leaseKey,
+        lease.checkpoint.sequenceNumber,
+      ]);
+    const one = leaseOf(shard(10));
+
+    it('reads the shard that is left from its first record, also when it is closed', () => {
+      expect(plan([shard(12, [11])], [one])).toEqual([['s12', 'TRIM_HORIZON']]);
+      expect(plan([shard(12, [11])], [finished(one)])).toEqual([['s12', 'TRIM_HORIZON']]);
+      const halves = [shard(13, [12], true, lower), shard(14, [12], true, upper)];
+      expect(plan([shard(12, [11], false), ...halves], [one])).toEqual([['s12', 'TRIM_HORIZON']]);
+    });
+
+    it('begins at LATEST where the hash keys, the number or an empty table say that nobody was there', () => {
+      const rest = shard(12, [11], true, upper);
+      expect(plan([rest], [leaseOf(shard(10, [9], true, lower))])).toEqual([['s12', 'LATEST']]);
+      expect(plan([shard(9, [8], false), rest], [])).toEqual([['s12', 'LATEST']]);
+      // A group that began at the children of 9, and has lost the row of one of them.
+      const began = leaseOf(shard(13, [9], true, lower));
+      expect(plan([shard(9, [8], false), shard(13, [9]), shard(14, [9], true, upper)], [began])).toEqual([
+        ['s14', 'LATEST'],
+      ]);
+    });
+
+    it('takes a lease of KCL 1 that tells no hash keys for an ancestor, which at worst reads twice', () => {
+      expect(plan([shard(12, [11])], [{ ...one, hashKeyRange: undefined }])).toEqual([
+        ['s12', 'TRIM_HORIZON'],
+      ]);
+      expect(plan([shard(12, [11])], [{ ...one, leaseKey: 'nameless' }])).toEqual([['s12', 'LATEST']]);
+    });
+  });
+
   it('does not start the child of a merge while one parent is unfinished', () => {
     const shards = [shard(0, [], false), shard(1, [], false), shard(2, [0, 1])];
     const leases = planLeases(shards, [], HORIZON, NOW);
@@ -152,7 +201,18 @@ describe('planLeases', () => {
 
 describe('a group that works off a backlog while the stream changes', () => {
   const step = fc.record({
-    act: fc.constantFrom('reshard', 'sync', 'sync', 'read', 'finish', 'finish', 'clean', 'trim', 'lose'),
+    act: fc.constantFrom(
+      'reshard',
+      'sync',
+      'sync',
+      'read',
+      'finish',
+      'finish',
+      'clean',
+      'trim',
+      'end',
+      'lose',
+    ),
     pick: fc.nat(),
   });
 
@@ -161,7 +221,10 @@ describe('a group that works off a backlog while the stream changes', () => {
       fc.property(fc.integer({ min: 1, max: 3 }), fc.array(step, { maxLength: 60 }), (initial, steps) => {
         const stream = new Stream(initial);
         let listed = [...stream.shards];
-        let leases = planLeases(listed, [], from, NOW);
+        const plan = () =>
+          planLeases(listed, leases, from, NOW).map((lease) => ({ ...lease, stream: STREAM }));
+        let leases: Lease[] = [];
+        leases = plan();
         const read = new Set<string>();
         const done = new Set<string>();
         const put = (key: string, sequenceNumber: string) => {
@@ -178,7 +241,7 @@ describe('a group that works off a backlog while the stream changes', () => {
           if (kind === 'reshard') {
             stream.reshard(pick);
             listed = [...listed, ...stream.shards.filter((s) => !listed.includes(s) && !trimmed.has(s))];
-          } else if (kind === 'sync') leases = [...leases, ...planLeases(listed, leases, from, NOW)];
+          } else if (kind === 'sync') leases = [...leases, ...plan()];
           else if (kind === 'read' && one) {
             for (const parent of info!.parentShardIds) {
               if (!lost.has(parent)) expect(done.has(parent) || !everLeased.has(parent)).toBe(true);
@@ -190,16 +253,22 @@ describe('a group that works off a backlog while the stream changes', () => {
             done.add(one.leaseKey);
             put(one.leaseKey, 'SHARD_END');
           } else if (kind === 'clean') {
+            act('sync', 0); // rows go long after a listing, with its leases, said that they may
             const gone = new Set(removable(listed, leases));
             leases = leases.filter((lease) => !gone.has(lease));
           } else if (kind === 'trim') {
-            // Retention takes the oldest, closed long ago. What is left of its lease its owner ends.
+            // Retention takes the oldest, closed long ago, whether it was read or not.
             const oldest = listed.find((s) => !s.open);
             if (!oldest || listed.length < 3) return;
             trimmed.add(oldest);
             listed = listed.filter((s) => s !== oldest);
-            done.add(oldest.shardId);
-            put(oldest.shardId, 'SHARD_END');
+          } else if (kind === 'end') {
+            const gone = findUnlisted(listed, leases, STREAM);
+            expect(gone.unknown).toEqual([]);
+            for (const { leaseKey } of gone.trimmed) {
+              done.add(leaseKey);
+              put(leaseKey, 'SHARD_END');
+            }
           } else if (kind === 'lose' && pick % 4 === 0 && leases.length > 1) {
             const row = leases[pick % leases.length]!;
             lost.add(row.leaseKey);
@@ -212,11 +281,18 @@ describe('a group that works off a backlog while the stream changes', () => {
         const everLeased = new Set(leases.map((lease) => lease.leaseKey));
         for (const { act: kind, pick } of steps) {
           act(kind, pick);
-          if (kind === 'sync') expect(findHoles(listed, leases)).toEqual([]);
+          if (kind !== 'sync') continue;
+          expect(findHoles(listed, leases)).toEqual([]);
+          if (lost.size > 0) continue;
+          // The controller, the console and the CLI see the same left to do.
+          const group = groupShards(listed, new Map(leases.map((lease) => [lease.leaseKey, lease])));
+          const unread = listed.filter((s) => !done.has(s.shardId)).map((s) => s.shardId);
+          expect(group.map((one) => one.shard.shardId)).toEqual(unread);
         }
         // Left alone, the group works everything off and comes to rest on the open shards.
         for (let round = 0; round < 40; round++) {
           act('sync', 0);
+          act('end', 0);
           for (let n = startable(leases).length; n > 0; n--) act('finish', n);
         }
         for (const lease of startable(leases)) put(lease.leaseKey, '49');
@@ -227,9 +303,8 @@ describe('a group that works off a backlog while the stream changes', () => {
         expect(planLeases(listed, leases, from, NOW)).toEqual([]);
         expect(findHoles(listed, leases)).toEqual([]);
         // At LATEST, a group that lost a row may take itself for a new one there.
-        const counts = (s: ShardInfo) => from === HORIZON || (lost.size === 0 && everLeased.has(s.shardId));
-        for (const s of stream.shards.filter(counts))
-          if (!s.open && !trimmed.has(s)) expect(done).toContain(s.shardId);
+        if (from === LATEST && lost.size > 0) return;
+        for (const s of stream.shards) if (!s.open && !trimmed.has(s)) expect(done).toContain(s.shardId);
       }),
       { numRuns: 500 },
     );
@@ -265,6 +340,35 @@ describe('findHoles', () => {
 
   it('takes generations that are listed side by side for no hole', () => {
     expect(findHoles([shard(0, [], false), ...halves], leases)).toEqual([]);
+  });
+});
+
+describe('findUnlisted', () => {
+  const [lease] = planLeases([shard(10)], [], HORIZON, NOW);
+  const own = { ...lease!, stream: STREAM };
+  const found = (shards: ShardInfo[], leases: Lease[]) => {
+    const { trimmed, unknown } = findUnlisted(shards, leases, STREAM);
+    return { trimmed: keys(trimmed), unknown: keys(unknown) };
+  };
+
+  it('tells that retention removed a shard by its child, or by a descendant in the stream that it was made for', () => {
+    const trimmed = { trimmed: ['s10'], unknown: [] };
+    expect(found([shard(11, [10])], [own])).toEqual(trimmed);
+    expect(found([shard(12, [11])], [own])).toEqual(trimmed);
+    expect(found([shard(11, [10])], [lease!])).toEqual(trimmed);
+    expect(found([shard(12, [11])], [finished(own)])).toEqual({ trimmed: [], unknown: [] });
+    expect(found([shard(10)], [own])).toEqual({ trimmed: [], unknown: [] });
+  });
+
+  it('does not take a lease of another stream, or one that nobody knows of which, for a trimmed one', () => {
+    const unknown = { trimmed: [], unknown: ['s10'] };
+    const other = { ...own, stream: 'other' };
+    expect(found([shard(11, [10])], [other])).toEqual(unknown);
+    expect(found([shard(12, [11])], [other])).toEqual(unknown);
+    expect(found([shard(12, [11])], [lease!])).toEqual(unknown);
+    // Nor one that a listing leaves out although nothing took over from it.
+    expect(found([shard(9)], [own])).toEqual(unknown);
+    expect(found([], [own])).toEqual(unknown);
   });
 });
 
@@ -305,6 +409,22 @@ describe('removable', () => {
     const children = planLeases(shards.slice(1), [], HORIZON, NOW);
     expect(removable(shards.slice(1), [row, ...children])).toEqual([]);
     expect(removable(shards.slice(1), [row, ...children.map(begun)])).toEqual([row]);
+  });
+
+  it('does not wait for a child that retention removed before it had a lease, but for its children', () => {
+    const row = { ...ended, childShardIds: ['s1'] };
+    const left = [shard(2, [1])];
+    const [next] = planLeases(left, [row], LATEST, NOW);
+    expect(removable(left, [row])).toEqual([]);
+    expect(removable(left, [row, next!])).toEqual([]);
+    expect(removable(left, [row, begun(next!)])).toEqual([row]);
+    expect(removable([shard(3, [2])], [row])).toEqual([row]);
+    // The next generation's rows don't go before it: without it they would look like ones that nobody was at.
+    expect(removable([shard(2, [1], false)], [begun(row), finished(next!)])).toEqual([]);
+  });
+
+  it('waits for a child that a listing from before the split does not name yet', () => {
+    expect(removable([shard(0)], [{ ...ended, childShardIds: ['s1', 's2'] }])).toEqual([]);
   });
 });
 

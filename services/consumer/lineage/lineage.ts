@@ -1,3 +1,4 @@
+import { descendsFrom, LeasedAncestors } from '../../shared/kcl/ancestors.ts';
 import type { Lease } from '../../shared/kcl/lease-row.ts';
 import type { Checkpoint, Sentinel } from '../../shared/kcl/position.ts';
 import type { ShardInfo } from '../../shared/list-shards.ts';
@@ -16,7 +17,8 @@ export type StartingPosition =
  * descendants start at their first record; a lineage nobody has leased yet starts where `start` says: at the
  * oldest shard that is still listed, or, for `LATEST`, at the open shard itself. A lease is created only when
  * all parents are finished, so a child never starts before them. Tolerates shards whose parents were trimmed by
- * retention, and listings that hold more than one generation of the same hash range.
+ * retention, and listings that hold more than one generation of the same hash range. Where parents were trimmed that never
+ * had a lease, an older lease of the same hash keys tells that the application was there before.
  *
  * @param shards all that ListShards returned.
  * @param now ms since the epoch.
@@ -28,40 +30,37 @@ export function planLeases(
   now: number,
 ): Lease[] {
   const listed = new Map(shards.map((shard) => [shard.shardId, shard]));
-  const leased = new Map(leases.map((lease) => [lease.leaseKey, lease]));
+  const leased = byKey(leases);
+  const ancestors = new LeasedAncestors(leased, listed);
   const created = new Map<string, Lease>();
-  /** Shards walked already, with whether they or an ancestor have a lease. */
-  const tracked = new Map<string, boolean>();
+  const walked = new Set<string>();
 
-  const walk = (shardId: string): boolean => {
-    const known = tracked.get(shardId);
-    if (known !== undefined) return known;
-    if (leased.has(shardId)) return remember(shardId, true);
-    const shard = listed.get(shardId);
-    if (!shard) return remember(shardId, false); // trimmed: nothing of it can be read any more
+  const walk = (shard: ShardInfo): void => {
+    if (walked.has(shard.shardId) || leased.has(shard.shardId)) return;
+    walked.add(shard.shardId);
+    // Of one that is neither listed nor leased nothing can be read any more.
     const parents = shard.parentShardIds.filter((id) => listed.has(id) || leased.has(id));
-    const fromTracked = parents.map(walk).some(Boolean);
+    for (const id of parents) {
+      const parent = listed.get(id);
+      if (parent) walk(parent);
+    }
+    const fromTracked = ancestors.of(shard);
     if (fromTracked && start.type === 'LATEST') {
       // Both parents of a merge were open at once, so one without a lease lost its row: it is read from its beginning.
       for (const id of parents) {
         const parent = listed.get(id);
-        if (parent && !leased.has(id) && !created.has(id) && !tracked.get(id)) create(parent, true);
+        if (parent && !leased.has(id) && !created.has(id) && !ancestors.of(parent)) create(parent, true);
       }
     }
     if (fromTracked || start.type !== 'LATEST') {
       if (parents.every((id) => isFinished(leased.get(id)))) create(shard, fromTracked);
     } else if (shard.open) create(shard, false);
-    return remember(shardId, fromTracked);
-  };
-  const remember = (shardId: string, value: boolean): boolean => {
-    tracked.set(shardId, value);
-    return value;
   };
   const create = (shard: ShardInfo, fromTracked: boolean): void => {
     created.set(shard.shardId, newLease(shard, firstCheckpoint(start, fromTracked), now));
   };
 
-  for (const shard of shards) if (shard.open) walk(shard.shardId);
+  for (const shard of shards) if (shard.open) walk(shard);
   return [...created.values()];
 }
 
@@ -87,6 +86,10 @@ function newLease(shard: ShardInfo, checkpoint: Sentinel, now: number): Lease {
   };
 }
 
+function byKey(leases: readonly Lease[]): Map<string, Lease> {
+  return new Map(leases.map((lease) => [lease.leaseKey, lease]));
+}
+
 /** True when all of a shard was processed. */
 export function isFinished(lease: Lease | undefined): boolean {
   return lease?.checkpoint.sequenceNumber === 'SHARD_END';
@@ -94,12 +97,12 @@ export function isFinished(lease: Lease | undefined): boolean {
 
 /** The leases whose shard may be processed now: not finished, and every parent that has a lease is. */
 export function startable(leases: readonly Lease[]): Lease[] {
-  const byKey = new Map(leases.map((lease) => [lease.leaseKey, lease]));
+  const leased = byKey(leases);
   return leases.filter(
     (lease) =>
       !isFinished(lease) &&
       lease.parentShardIds.every((id) => {
-        const parent = byKey.get(id);
+        const parent = leased.get(id);
         return parent === undefined || isFinished(parent);
       }),
   );
@@ -108,29 +111,81 @@ export function startable(leases: readonly Lease[]): Lease[] {
 /**
  * The finished leases whose rows have done their work, as KCL's lease cleanup judges it: each shard that took over has
  * a lease and is past its beginning, so nobody needs this row to know where it begins. Oldest first: a row stays while
- * one of its parents' does, since that one waits for it to be seen.
+ * one of its ancestors' does, since that one waits for it to be seen.
  *
  * @param shards all that ListShards returned; tells children that the row doesn't.
  */
 export function removable(shards: readonly ShardInfo[], leases: readonly Lease[]): Lease[] {
-  const leased = new Map(leases.map((lease) => [lease.leaseKey, lease]));
-  const listed = new Set(shards.map(({ shardId }) => shardId));
-  const children = new Map(leases.map(({ leaseKey, childShardIds }) => [leaseKey, new Set(childShardIds)]));
-  for (const { shardId, parentShardIds } of shards) {
-    for (const parent of parentShardIds) children.get(parent)?.add(shardId);
-  }
+  const leased = byKey(leases);
+  const listed = new Map(shards.map((shard) => [shard.shardId, shard]));
+  const ancestors = new LeasedAncestors(leased, listed);
+  const children = childrenOf(shards);
+  const passed = new Map<string, boolean>();
+  /** True when a shard is past its beginning, or, where it has no row, those that took over from it are. */
+  const isPassed = (id: string): boolean => {
+    const known = passed.get(id);
+    if (known !== undefined) return known;
+    passed.set(id, false); // a listing with a cycle in it must not hang us
+    const lease = leased.get(id);
+    const heirs = children.get(id) ?? [];
+    const value = lease ? hasBegun(lease) : heirs.length > 0 && heirs.every(isPassed);
+    passed.set(id, value);
+    return value;
+  };
   return leases.filter((lease) => {
-    if (!isFinished(lease) || lease.parentShardIds.some((id) => leased.has(id))) return false;
-    const heirs = [...(children.get(lease.leaseKey) ?? [])];
+    const { leaseKey, childShardIds } = lease;
+    if (!isFinished(lease) || ancestors.ofLease(lease)) return false;
+    // Retention takes parents first: while the shard is listed, a child that isn't is one that is still to come.
+    const isGone = (id: string) => !listed.has(leaseKey) && !listed.has(id) && !leased.has(id);
+    const heirs = [...childShardIds, ...(children.get(leaseKey) ?? [])];
     // Without heirs: an end that nobody can tell the reason of. It goes when retention has removed the shard.
-    if (heirs.length === 0) return !listed.has(lease.leaseKey);
-    return heirs.every((id) => hasBegun(leased.get(id)));
+    if (heirs.length === 0) return !listed.has(leaseKey);
+    return heirs.every((id) => isPassed(id) || (isGone(id) && !children.has(id)));
   });
 }
 
+/** The shards that a listing names as children of others, by those others' ids. */
+function childrenOf(shards: readonly ShardInfo[]): Map<string, string[]> {
+  const children = new Map<string, string[]>();
+  for (const { shardId, parentShardIds } of shards) {
+    for (const parent of parentShardIds) children.set(parent, [...(children.get(parent) ?? []), shardId]);
+  }
+  return children;
+}
+
+/** The unfinished leases whose shards the stream doesn't list, by what becomes of them. */
+export interface Unlisted {
+  /** Retention has removed the shard: what is left of it can't be read any more, and its children may go on. */
+  trimmed: Lease[];
+  /** The shard may never have been of this stream: the wrong stream, or the wrong table, and the lease is still good. */
+  unknown: Lease[];
+}
+
+/**
+ * A shard that is gone has descendants in the listing. But hash ranges and numbers are much alike in all streams, so that
+ * descendants are told by them only for a lease that was made for this very stream.
+ *
+ * @param shards all that ListShards returned.
+ * @param mark of the stream.
+ */
+export function findUnlisted(shards: readonly ShardInfo[], leases: readonly Lease[], mark: string): Unlisted {
+  const listed = new Set(shards.map(({ shardId }) => shardId));
+  const parents = new Set(shards.flatMap(({ parentShardIds }) => parentShardIds));
+  const found: Unlisted = { trimmed: [], unknown: [] };
+  for (const lease of leases) {
+    if (isFinished(lease) || listed.has(lease.leaseKey)) continue;
+    const gone =
+      lease.stream === undefined
+        ? parents.has(lease.leaseKey)
+        : lease.stream === mark && shards.some((shard) => descendsFrom(shard, lease));
+    (gone ? found.trimmed : found.unknown).push(lease);
+  }
+  return found;
+}
+
 /** True when records of the shard were done with. */
-function hasBegun(lease: Lease | undefined): boolean {
-  return lease !== undefined && (isFinished(lease) || /^\d+$/.test(lease.checkpoint.sequenceNumber));
+function hasBegun(lease: Lease): boolean {
+  return isFinished(lease) || /^\d+$/.test(lease.checkpoint.sequenceNumber);
 }
 
 /** Where reading goes on. There is no `LATEST`: asked for again after a failure, it would skip records. */

@@ -1,4 +1,5 @@
 import type { ShardInfo } from '../list-shards.ts';
+import { LeasedAncestors } from './ancestors.ts';
 import type { Lease } from './lease-row.ts';
 
 /** A shard that the consumer group still has to read, and where it stands there. */
@@ -18,22 +19,11 @@ export interface GroupShard {
  */
 export function groupShards(shards: readonly ShardInfo[], leases: ReadonlyMap<string, Lease>): GroupShard[] {
   const listed = new Map(shards.map((shard) => [shard.shardId, shard]));
-  const descends = new Map<string, boolean>();
-  const hasLeasedAncestor = (shard: ShardInfo): boolean => {
-    const known = descends.get(shard.shardId);
-    if (known !== undefined) return known;
-    descends.set(shard.shardId, false); // a listing with a cycle in it must not hang us
-    const found = shard.parentShardIds.some((id) => {
-      const parent = listed.get(id);
-      return leases.has(id) || (parent !== undefined && hasLeasedAncestor(parent));
-    });
-    descends.set(shard.shardId, found);
-    return found;
-  };
+  const ancestors = new LeasedAncestors(leases, listed);
   const isDone = (shard: ShardInfo): boolean => {
     const lease = leases.get(shard.shardId);
     if (lease) return lease.checkpoint.sequenceNumber === 'SHARD_END';
-    return !shard.open && !hasLeasedAncestor(shard);
+    return !shard.open && !ancestors.of(shard);
   };
   return shards
     .filter((shard) => !isDone(shard))

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { LEASE_TABLE } from '../tables.ts';
-import { fromRow, type Lease, type Row, toRow } from './lease-row.ts';
+import { fromRow, type Lease, type Row, streamMark, toRow } from './lease-row.ts';
 
 /** A table as KCL 3.5.1 in Java left it. */
 const kcl = JSON.parse(readFileSync(new URL('kcl-3-lease-rows.json', import.meta.url), 'utf8')) as {
@@ -97,6 +97,7 @@ describe('lease rows', () => {
         ...lease,
         leaseOwner: `a-long-deployment-name-7d4f9c6b5d-abcde-01890a5d-ac96-774b-bcce-000000000000`,
         startedAt: 1_795_486_231_778,
+        stream: streamMark('arn:aws:kinesis:us-east-1:123456789012:stream/events'),
         workerAddress: '[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:9090',
         tenure: 'k3f9x0qa',
         report: REPORT,
@@ -111,8 +112,10 @@ describe('lease rows', () => {
         weirBusyShare: { N: '0.25' },
         weirLastArrivalAt: { N: '1795486301500' },
         weirWorkerAddress: { S: '[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:9090' },
+        weirStream: { S: expect.stringMatching(/^[0-9a-f]{16}$/) },
         weirTenure: { S: 'k3f9x0qa' },
       });
+      expect(fromRow(ours)?.stream).toBe(ours.weirStream?.S);
       expect(fromRow(ours)?.report).toEqual(REPORT);
       expect(bytesOf(ours)).toBeLessThan(1_024);
     }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';
 import type { Checkpoint } from './position.ts';
 
@@ -22,6 +23,12 @@ export interface Lease {
    * first checkpoint would else start at a later `LATEST` and skip what came between.
    */
   startedAt: number | undefined;
+  /**
+   * Ours too: the mark of the stream that the row was made for. A shard of this very stream that isn't listed was removed
+   * by retention; one of another stream is only looked for in the wrong place. `undefined` in rows of KCL and of an older
+   * consumer.
+   */
+  stream?: string | undefined;
   /** Ours too: `host:port` of the owner's admin server. */
   workerAddress: string | undefined;
   /**
@@ -57,6 +64,15 @@ export interface LeaseReport {
   workerUtilization?: number | undefined;
   /** When the last record done with arrived in the stream, in ms since the epoch; `undefined` before the first. */
   lastArrivalAt: number | undefined;
+}
+
+/**
+ * The mark of a stream in a lease row: short, since a row is to stay within one write unit.
+ *
+ * @param stream name or ARN, as it was configured. Named in another way it has another mark.
+ */
+export function streamMark(stream: string): string {
+  return createHash('sha256').update(stream).digest('hex').slice(0, 16);
 }
 
 /** Attribute of each field of a report. KCL leaves attributes alone that it doesn't know. */
@@ -124,6 +140,7 @@ export function toRow(lease: Lease): Row {
         }
       : {}),
     ...(lease.startedAt === undefined ? {} : { weirStartedAt: { N: String(lease.startedAt) } }),
+    ...(lease.stream === undefined ? {} : { weirStream: { S: lease.stream } }),
     ...(lease.workerAddress === undefined ? {} : { weirWorkerAddress: { S: lease.workerAddress } }),
     ...(lease.tenure === undefined ? {} : { weirTenure: { S: lease.tenure } }),
     ...(lease.report ? reportAttributes(lease.report).values : {}),
@@ -155,6 +172,7 @@ export function fromRow(row: Row): Lease | undefined {
     childShardIds: row.childShardIds?.SS ?? [],
     hashKeyRange: starting === undefined || ending === undefined ? undefined : { starting, ending },
     startedAt: row.weirStartedAt?.N === undefined ? undefined : Number(row.weirStartedAt.N),
+    stream: row.weirStream?.S,
     workerAddress: row.weirWorkerAddress?.S,
     tenure: row.weirTenure?.S,
     report: reportOf(row),

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GetRecordsCommand, GetShardIteratorCommand, PutRecordCommand } from '@aws-sdk/client-kinesis';
 import { beforeAll, expect } from 'vitest';
+import { listShardsAt } from '../../shared/list-shards.ts';
 import { type Bench, refused, textOf } from './conformance.ts';
 
 const SHARD = 'shardId-000000000000';
@@ -99,6 +100,14 @@ export function readRules(bench: Bench): void {
     ] as const) {
       await refused(from({ ShardIteratorType }), 'InvalidArgumentException', 'ValidationException');
     }
+  });
+  rule('AT_TIMESTAMP takes the time by the header of an answer, and none that is still to come', async () => {
+    const { at } = await listShardsAt(bench.client, stream);
+    expect(Math.abs(Date.now() - Number(at))).toBeLessThan(120_000);
+    const ShardIteratorType = 'AT_TIMESTAMP';
+    expect(await from({ ShardIteratorType, Timestamp: new Date(Number(at)) })).toBeTypeOf('string');
+    const later = from({ ShardIteratorType, Timestamp: new Date(Date.now() + 3_600_000) });
+    await refused(later, 'InvalidArgumentException');
   });
   rule('a shard that is not there is ResourceNotFoundException', async () => {
     const input = {

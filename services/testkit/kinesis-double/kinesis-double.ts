@@ -100,6 +100,7 @@ export async function startKinesisDouble(options: KinesisDoubleOptions = {}): Pr
     const { status, text, fault, subscription } = carryOut(operation, body, 'stream' in request);
     const delay = latencyMs + (fault?.kind === 'latency' ? fault.ms : 0);
     if (delay > 0) await clock.sleep(delay, stopped.signal);
+    response.setHeader('date', new Date(service.now).toUTCString());
     if (fault?.kind === 'lost-answer' || fault?.kind === 'reset') breakConnection(request);
     else if (subscription && 'stream' in response) {
       response.writeHead(200, { 'content-type': EVENT_STREAM_TYPE, 'x-amzn-requestid': randomUUID() });
