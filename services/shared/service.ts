@@ -5,6 +5,7 @@ import { ConfigError } from './errors.ts';
 import { createLogger, type Logger } from './log.ts';
 import { collectProcessMetrics, createRegistry } from './metrics.ts';
 import { Shutdown } from './shutdown.ts';
+import { StandardOutput } from './standard-output.ts';
 
 /** Exit code for a configuration that can't be used: EX_CONFIG of sysexits(3). */
 const EXIT_CONFIG = 78;
@@ -26,7 +27,8 @@ type ServiceEnv = EnvShape & {
 
 /**
  * The frame of a service's `main.ts`: reads the configuration (exit 78 with a plain message when it is bad), makes
- * log, metrics and two-stage shutdown, and turns an error nobody caught into a logged, clean stop with exit 1.
+ * log, metrics and two-stage shutdown, and turns an error nobody caught, or a log that can't be written, into a clean
+ * stop with exit 1.
  *
  * @param start wires and starts the service; a ConfigError that it throws before it listens counts as a bad configuration.
  */
@@ -42,14 +44,21 @@ export async function runService<S extends ServiceEnv>(
     exitIfConfig(name, error);
     throw error;
   }
-  const log = createLogger(name, String(config.LOG_LEVEL));
+  const output: StandardOutput = new StandardOutput({
+    lost: (error) => {
+      process.stderr.write(`${name}: stops, since its log can not be written: ${error.message}\n`);
+      void shutdown.run('the log can not be written', 1);
+    },
+    dropped: (lines) => log.warn({ lines }, 'standard output was stuck: these were dropped'),
+  });
+  const log = createLogger(name, String(config.LOG_LEVEL), output);
   const registry = createRegistry(name);
   collectProcessMetrics(registry);
-  const shutdown = new Shutdown({
+  const shutdown: Shutdown = new Shutdown({
     log,
     clock: systemClock,
     timeoutMs: Number(config.SHUTDOWN_TIMEOUT_MS),
-    exit: (code) => process.exit(code),
+    exit: (code) => void output.end().then(() => process.exit(code)),
   });
   shutdown.listen();
   const fatal = (reason: string) => (error: unknown) => {
@@ -61,6 +70,7 @@ export async function runService<S extends ServiceEnv>(
   try {
     await start({ config, log, registry, shutdown });
   } catch (error) {
+    await output.end();
     exitIfConfig(name, error);
     fatal('start failed')(error);
   }
