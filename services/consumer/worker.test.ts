@@ -320,6 +320,30 @@ describe('a worker', () => {
     expect(await events('trimmed')).toBe(0);
   });
 
+  it('reads on behind shards of which retention removed two generations before they were read', async () => {
+    const gone = ['shardId-000000000003', 'shardId-000000000004', 'shardId-000000000005'];
+    let hidden: string[] = [];
+    const openProcessor: OpenProcessor = (held) =>
+      gone.includes(held.shardId)
+        ? { ...record(held), process: () => Promise.reject(new Error('never')) }
+        : record(held);
+    const list = (shards: ShardInfo[]) => shards.filter(({ shardId }) => !hidden.includes(shardId));
+    const { events } = start('a', { list, openProcessor });
+    await eventually(() => expect(owned()).toEqual({ a: 4 }));
+    await stack.put(Array.from({ length: 64 }, (_, n) => ({ key: `key-${n}`, data: 'x' })));
+    await split(gone[0]!, 2n ** 127n + 2n ** 126n + 2n ** 125n);
+    hidden = gone;
+    await split(gone[1]!, 2n ** 127n + 2n ** 126n + 2n ** 124n);
+    await split(gone[2]!, 2n ** 127n + 2n ** 126n + 2n ** 125n + 2n ** 124n);
+    // A listing comes with the end of another shard; they must be missing in two.
+    await split('shardId-000000000000', 2n ** 125n);
+    await eventually(async () => expect(await events('shard-end')).toBe(1));
+    await split('shardId-000000000001', 2n ** 126n + 2n ** 125n);
+    await eventually(async () => expect(await events('trimmed')).toBe(1));
+    await eventually(() => expect(owned()).toEqual({ a: 9 }));
+    expect(group.get('a')!.shardIds.filter((id) => gone.includes(id))).toEqual([]);
+  });
+
   it('takes its shards although a listing of them takes longer than a lease', async () => {
     const list = async (shards: ShardInfo[]) => {
       await sleep(600);
