@@ -228,7 +228,7 @@ export class ShardConsumer {
         children ??= await childrenOf(shardId);
         return await this.#held.checkpoint(SHARD_END, children);
       } catch (error) {
-        if (error instanceof LeaseLostError || abort.aborted) throw error;
+        if (error instanceof LeaseLostError || error instanceof StoppedError || abort.aborted) throw error;
         log.warn({ err: error, shardId, failures }, 'the end of a shard could not be written; trying again');
       }
       await clock.sleep(fullJitter(failures, BACKOFF, random), abort);

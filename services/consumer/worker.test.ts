@@ -353,6 +353,24 @@ describe('a worker', () => {
     await eventually(() => expect(owned()).toEqual({ a: 4 }));
   });
 
+  it.each<[string, () => Promise<never>]>([
+    ['fails', () => Promise.reject(new Error('no such action for you'))],
+    ['hangs', () => new Promise(() => {})],
+  ])('takes leases over by the table alone while each listing of the shards %s', async (_, listing) => {
+    const down = { now: false };
+    const list = (shards: ShardInfo[]) => (down.now ? listing() : shards);
+    const a = start('a', { list });
+    await eventually(() => expect(owned()).toEqual({ a: 4 }));
+    down.now = true;
+    start('b', { list });
+    await eventually(() => expect(owned()).toEqual({ a: 2, b: 2 }));
+    await a.worker.stop(5_000);
+    group.delete('a');
+    await eventually(() => expect(owned()).toEqual({ b: 4 }), 3_000);
+    down.now = false;
+    await putAndCheck(16);
+  });
+
   it('hands its leases over although a listing of the shards hangs', async () => {
     const hang = { now: false, times: 0 };
     const list = (shards: ShardInfo[]) => {

@@ -12,13 +12,12 @@ import { ownPart, succession } from './leases/own-part.ts';
 import { Presence } from './leases/presence.ts';
 import { ShardMeter } from './leases/shard-meter.ts';
 import type { StartingPosition } from './lineage/lineage.ts';
+import { ShardLister } from './lineage/shard-lister.ts';
 import type { ConsumerMetrics } from './metrics.ts';
 import type { Progress } from './progress.ts';
 import { ShardConsumer, type ShardConsumerDeps, type ShardOutcome } from './shard-consumer.ts';
 import type { WorkerLoad } from './worker-load.ts';
 
-/** How often the stream's shards are listed when nothing ended in the meantime. */
-const SHARD_SYNC_INTERVAL_MS = 30_000;
 /** Longest pause between two looks at the lease table. A look is one consistent scan of a few rows. */
 const MAX_ASSIGN_INTERVAL_MS = 1_000;
 /** Shortest pause: what a flood of pokes costs at most. */
@@ -61,6 +60,7 @@ export class Worker {
   readonly #deps: WorkerDeps;
   readonly #view: GroupView;
   readonly #sync: LeaseSync;
+  readonly #lister: ShardLister;
   readonly #presence: Presence;
   readonly #assignIntervalMs: number;
   readonly #running = new Map<string, Running>();
@@ -71,9 +71,6 @@ export class Worker {
   readonly #loopsEnd = new AbortController();
   #wake = new AbortController();
   #group: GroupState | undefined;
-  #shardsListedAt = Number.NEGATIVE_INFINITY;
-  /** A shard was seen to end since the last listing began, or that round failed: leases may be missing. */
-  #leasesMissing = true;
   #assigning: Promise<void> = Promise.resolve();
   #renewing: Promise<void> = Promise.resolve();
 
@@ -85,10 +82,12 @@ export class Worker {
     // One and a half rounds: in that time whoever a free lease is due to has had its look.
     this.#view = new GroupView(leaseDurationMs, this.#assignIntervalMs * 1.5);
     this.#sync = new LeaseSync(this.#deps);
+    const { random } = deps.shard;
+    this.#lister = new ShardLister({ ...this.#deps, random, onLate: () => this.#wake.abort() });
     this.#presence = new Presence(store, clock, worker, leaseDurationMs);
   }
 
-  /** True once leases and shards were read: the worker can work, even if it owns nothing. */
+  /** True once the leases were read: the worker can work, even if it owns nothing. */
   get ready(): boolean {
     return this.#group !== undefined && !this.#stopping.signal.aborted;
   }
@@ -136,7 +135,7 @@ export class Worker {
       this.#force.abort();
       return this.shardIds;
     });
-    // First: a round under way may still take a lease, which is then given back below. Where it lists the shards, it ends.
+    // First: a round under way may still take a lease, which is then given back below.
     await this.#assigning;
     await Promise.all(Array.from(this.#running.values(), ({ done }) => done));
     await signedOff.then(() => this.#signOff(true));
@@ -164,7 +163,7 @@ export class Worker {
       try {
         await this.#assign();
       } catch (error) {
-        this.#leasesMissing = true;
+        this.#lister.want();
         if (!this.#stopping.signal.aborted)
           log.warn({ err: error }, 'leases could not be assigned; trying again');
       }
@@ -175,13 +174,9 @@ export class Worker {
   }
 
   async #assign(): Promise<void> {
-    const { store, listShards, clock, worker, metrics } = this.#deps;
+    const { store, clock, worker, metrics } = this.#deps;
     await this.#presence.keep(this.#running.size > 0);
-    const listedAt = clock.monotonic();
-    const due = this.#leasesMissing || listedAt - this.#shardsListedAt >= SHARD_SYNC_INTERVAL_MS;
-    // Before the leases are read: a shard that ends from here on may not be among them as ended.
-    this.#leasesMissing = false;
-    const listing = due ? await listShards() : undefined;
+    const listing = await this.#lister.due(this.#stopping.signal);
     const now = clock.monotonic();
     const reading = await store.read();
     const readAt = clock.monotonic();
@@ -190,7 +185,6 @@ export class Worker {
       const synced = await this.#sync.sync(listing, reading.leases, now);
       created = new Set(synced.created);
       reading.leases.push(...created);
-      this.#shardsListedAt = listedAt;
       for (const key of synced.trimmed) this.#running.get(key)?.trimmed.abort();
     }
     if (this.#sync.endedWithoutHeirs(reading.leases)) this.#listSoon();
@@ -284,7 +278,7 @@ export class Worker {
 
   /** The children of a shard that ended are to be leased now, not with the next regular listing. */
   #listSoon(): void {
-    this.#leasesMissing = true;
+    this.#lister.want();
     this.#wake.abort();
   }
 

@@ -117,7 +117,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'shard-consumer.ts',
-        find: 'if (error instanceof LeaseLostError || abort.aborted) throw error;',
+        find: 'if (error instanceof LeaseLostError || error instanceof StoppedError || abort.aborted) throw error;',
         replace: 'throw error;',
       },
       {
