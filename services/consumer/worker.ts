@@ -182,7 +182,7 @@ export class Worker {
     const readAt = clock.monotonic();
     let created: ReadonlySet<Lease> = new Set();
     if (listing) {
-      const synced = await this.#sync.sync(listing, reading.leases, now);
+      const synced = await this.#sync.sync(listing, reading, now);
       created = new Set(synced.created);
       reading.leases.push(...created);
       for (const key of synced.trimmed) this.#running.get(key)?.trimmed.abort();

@@ -1,4 +1,5 @@
 import { type KinesisClient, ListShardsCommand, type Shard } from '@aws-sdk/client-kinesis';
+import { WeirError } from './errors.ts';
 
 /** A shard as ListShards names it. */
 export interface ShardInfo {
@@ -48,6 +49,8 @@ export async function listShardsAt(client: KinesisClient, stream: string): Promi
     );
     const page = await client.send(command);
     for (const shard of page.Shards ?? []) shards.push(toShardInfo(shard));
+    if (page.NextToken !== undefined && page.NextToken === NextToken)
+      throw new WeirError('listing-endless', `ListShards of ${stream} gave the same page token again`);
     NextToken = page.NextToken;
   } while (NextToken);
   return { shards, at };

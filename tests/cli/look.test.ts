@@ -1,3 +1,4 @@
+import { UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { announceDemo } from '../../services/cli/demo-file.ts';
 import { doctorSchema, lagSchema, leasesSchema, shardsSchema } from '../../services/cli/schemas.ts';
@@ -143,6 +144,19 @@ describe('weir looks at a stream and its group', () => {
     expect(checks.find(({ check }) => check === 'leases')).toMatchObject({
       status: 'warning',
       found: expect.stringContaining('2 of 2 shards are held by nobody'),
+    });
+    const [{ leaseKey = '' } = {}] = (await cli.json(leasesSchema, ['leases'])).leases;
+    await cli.stack.dynamodb.send(
+      new UpdateItemCommand({
+        TableName: cli.stack.resources.leaseTable,
+        Key: { leaseKey: { S: leaseKey } },
+        UpdateExpression: 'REMOVE checkpoint',
+      }),
+    );
+    const ill = await cli.json(doctorSchema, ['doctor'], { code: 3 });
+    expect(ill.checks.find(({ check }) => check === 'leases')).toMatchObject({
+      status: 'problem',
+      found: expect.stringContaining(leaseKey),
     });
   });
 });

@@ -3,18 +3,26 @@ import type { KinesisClient } from '@aws-sdk/client-kinesis';
 import { DeadLetterQueue } from '../../consumer/dead-letters/dead-letter-queue.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { groupShards, shardOfLease } from '../../shared/kcl/group-shards.ts';
-import { fromRow, type Lease } from '../../shared/kcl/lease-row.ts';
+import { damagedLease, fromRow, type Lease } from '../../shared/kcl/lease-row.ts';
 import { listShards } from '../../shared/list-shards.ts';
 import type { Target } from '../target.ts';
-import { type Check, callFailed, ok, warning } from './check.ts';
+import { type Check, callFailed, ok, problem, warning } from './check.ts';
 
 /** Is each shard that can be read held by somebody? */
 export async function checkLeases({ dynamodb, kinesis, leaseTable, stream }: Target): Promise<Check> {
   let leases: Map<string, Lease>;
+  let damaged: string[];
   try {
-    leases = await leasesOf(dynamodb, leaseTable, stream);
+    ({ leases, damaged } = await leasesOf(dynamodb, leaseTable, stream));
   } catch (error) {
     return callFailed('leases', 'dynamodb:Scan', leaseTable, error);
+  }
+  if (damaged.length > 0) {
+    return problem(
+      'leases',
+      `${damaged.length} rows of ${leaseTable} have no checkpoint or counter that can be used: ${damaged.slice(0, 3).join(', ')}`,
+      'nobody reads their shards; delete the rows, and the shards are read from the starting position on',
+    );
   }
   if (leases.size === 0) {
     return warning('leases', `${leaseTable} has none of ${stream}`, 'start the consumer: it makes them');
@@ -42,16 +50,23 @@ async function shardsHeld(
   }
 }
 
-async function leasesOf(client: DynamoDBClient, table: string, stream: string): Promise<Map<string, Lease>> {
+async function leasesOf(
+  client: DynamoDBClient,
+  table: string,
+  stream: string,
+): Promise<{ leases: Map<string, Lease>; damaged: string[] }> {
   const leases = new Map<string, Lease>();
+  const damaged: string[] = [];
   for await (const { Items = [] } of paginateScan({ client }, { TableName: table })) {
     for (const row of Items) {
       const lease = fromRow(row);
       const shardId = lease && shardOfLease(lease.leaseKey, stream);
       if (lease && shardId) leases.set(shardId, lease);
+      const key = damagedLease(row);
+      if (key !== undefined && shardOfLease(key, stream)) damaged.push(key);
     }
   }
-  return leases;
+  return { leases, damaged };
 }
 
 /** Are there dead letters? */

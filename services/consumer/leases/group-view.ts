@@ -68,7 +68,7 @@ export class GroupView {
    * @param readAt monotonic ms from after it ended: what it shows as new may be as new as that. A reading that took
    *   long, of a throttled table say, must make a lease look younger, never older.
    */
-  observe({ leases, idle }: GroupReading, now: number, readAt: number): GroupState {
+  observe({ leases, idle }: Pick<GroupReading, 'leases' | 'idle'>, now: number, readAt: number): GroupState {
     const next = new Map<string, Seen>();
     /** @param by whose sign of life a new version is. */
     const look = (key: string, version: string, by: string | undefined): Seen => {

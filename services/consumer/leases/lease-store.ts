@@ -10,6 +10,7 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import { WeirError } from '../../shared/errors.ts';
 import {
+  damagedLease,
   fromRow,
   type Lease,
   type LeaseReport,
@@ -44,6 +45,8 @@ export interface OwnerWrite {
 /** One reading of the lease table. */
 export interface GroupReading {
   leases: Lease[];
+  /** Keys of rows that stand in the place of a lease and are none. */
+  damaged: string[];
   /** The workers that hold nothing and said that they are there. */
   idle: WorkerPresence[];
 }
@@ -89,7 +92,7 @@ export class DynamoDBLeaseStore implements LeaseStore {
   }
 
   async read(): Promise<GroupReading> {
-    const reading: GroupReading = { leases: [], idle: [] };
+    const reading: GroupReading = { leases: [], damaged: [], idle: [] };
     const pages = paginateScan({ client: this.#client }, { TableName: this.#table, ConsistentRead: true });
     for await (const page of pages) {
       for (const row of page.Items ?? []) {
@@ -97,6 +100,8 @@ export class DynamoDBLeaseStore implements LeaseStore {
         if (row.leaseKey?.S?.includes(':') && row.checkpoint) continue;
         const lease = fromRow(row);
         const worker = lease ? undefined : fromWorkerRow(row);
+        const damaged = damagedLease(row);
+        if (damaged !== undefined) reading.damaged.push(damaged);
         if (lease) reading.leases.push(lease);
         else if (worker) reading.idle.push(worker);
       }

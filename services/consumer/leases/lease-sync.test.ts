@@ -1,4 +1,5 @@
 import { Writable } from 'node:stream';
+import { UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { pino } from 'pino';
 import { afterAll, beforeAll, expect, inject, it, onTestFinished } from 'vitest';
 import { systemClock as clock } from '../../shared/clock.ts';
@@ -22,6 +23,7 @@ beforeAll(async () => {
 afterAll(() => stack.close());
 
 const WHOLE = { starting: '0', ending: String(2n ** 128n - 1n) };
+const NOTHING = { leases: [], damaged: [] };
 const shard = (shardId: string, parentShardIds: string[], open: boolean): ShardInfo => ({
   shardId,
   parentShardIds,
@@ -29,13 +31,18 @@ const shard = (shardId: string, parentShardIds: string[], open: boolean): ShardI
   hashKeyRange: WHOLE,
 });
 
-/** A lease table of a test's own. */
-async function freshTable(): Promise<DynamoDBLeaseStore> {
+/** Tables of a test's own. */
+async function freshStack(): Promise<TestStack> {
   const own = await TestStack.create({
     kinesis: inject('kinesisEndpoint'),
     dynamodb: inject('dynamodbEndpoint'),
   });
   onTestFinished(() => own.close());
+  return own;
+}
+
+async function freshTable(): Promise<DynamoDBLeaseStore> {
+  const own = await freshStack();
   return new DynamoDBLeaseStore(own.dynamodb, own.resources.leaseTable);
 }
 
@@ -66,7 +73,7 @@ it('says which hash keys nobody reads, when it finds it twice, and when that is 
   const run = async () =>
     sync.sync(
       await listShardsAt(stack.kinesis, stack.resources.stream),
-      (await store.read()).leases,
+      await store.read(),
       clock.monotonic(),
     );
   expect((await run()).created).toHaveLength(2);
@@ -91,6 +98,26 @@ it('says which hash keys nobody reads, when it finds it twice, and when that is 
   expect(await holes()).toBe(0);
 });
 
+it('says which rows are no leases, and that nobody reads their shards', async () => {
+  const own = await freshStack();
+  const TableName = own.resources.leaseTable;
+  const store = new DynamoDBLeaseStore(own.dynamodb, TableName);
+  const { sync, metrics, logged } = setUp({ store, startingPosition: { type: 'TRIM_HORIZON' } });
+  const listing = { shards: [shard('shardId-000000000000', [], true)], at: undefined };
+  const run = async () => sync.sync(listing, await store.read(), clock.monotonic());
+  expect((await run()).created).toHaveLength(1);
+  await own.dynamodb.send(
+    new UpdateItemCommand({
+      TableName,
+      Key: { leaseKey: { S: 'shardId-000000000000' } },
+      UpdateExpression: 'REMOVE leaseCounter',
+    }),
+  );
+  for (let times = 0; times < 3; times++) expect((await run()).created).toEqual([]);
+  expect((await metrics.hashRangeHoles.get()).values[0]?.value).toBe(1);
+  expect(logged.filter((line) => line.includes('"rows":["shardId-000000000000"]'))).toHaveLength(1);
+});
+
 it('keeps the row of a shard that is done with until no creation of it can be under way any more', async () => {
   const store = await freshTable();
   let shards = [shard('parent', [], true)];
@@ -99,7 +126,7 @@ it('keeps the row of a shard that is done with until no creation of it can be un
   const { sync } = setUp({ store, startingPosition: { type: 'TRIM_HORIZON' }, clock: ahead });
   const keys = async () => (await store.read()).leases.map(({ leaseKey }) => leaseKey).sort();
   const run = async (ageMs = 0) =>
-    sync.sync({ shards, at: undefined }, (await store.read()).leases, ahead.monotonic() - ageMs);
+    sync.sync({ shards, at: undefined }, await store.read(), ahead.monotonic() - ageMs);
   const reach = async (key: string, sequenceNumber: string) => {
     const lease = (await store.read()).leases.find(({ leaseKey }) => leaseKey === key);
     const held = await store.take(lease!, { workerId: 'w1', address: undefined });
@@ -128,12 +155,12 @@ it('begins at LATEST by the clock of the stream, however wrong its own is', asyn
   const store = await freshTable();
   const { sync } = setUp({ store, clock: fast });
   const listing = await listShardsAt(stack.kinesis, stack.resources.stream);
-  const { created } = await sync.sync(listing, [], clock.monotonic());
+  const { created } = await sync.sync(listing, NOTHING, clock.monotonic());
   expect(created).toHaveLength(2);
   for (const { startedAt } of created)
     expect(Math.abs(Number(startedAt) - clock.now())).toBeLessThan(anHour / 2);
   await Promise.all(created.map((lease) => store.remove(lease)));
-  const silent = await sync.sync({ ...listing, at: undefined }, [], clock.monotonic());
+  const silent = await sync.sync({ ...listing, at: undefined }, NOTHING, clock.monotonic());
   expect(silent.created).toHaveLength(2);
   for (const { startedAt } of silent.created) expect(startedAt).toBeGreaterThan(clock.now() + anHour / 2);
 });
@@ -144,8 +171,7 @@ it('reads on behind a gap that retention made, and ends what is lost, in the str
     const { sync, metrics, logged } = setUp({ store, stream });
     const trimmed: string[][] = [];
     while (trimmed.length < times) {
-      const { leases } = await store.read();
-      const synced = await sync.sync({ shards, at: undefined }, leases, clock.monotonic());
+      const synced = await sync.sync({ shards, at: undefined }, await store.read(), clock.monotonic());
       trimmed.push([...synced.trimmed]);
     }
     const unlisted = (await metrics.unlistedLeases.get()).values[0]?.value;
@@ -171,7 +197,11 @@ it('reads on behind a gap that retention made, and ends what is lost, in the str
 it('leaves the children of a shard that ended to whoever ended it, but not for ever', async () => {
   let now = 0;
   const { sync } = setUp({ store: await freshTable(), clock: { ...clock, monotonic: () => now } });
-  const { created } = await sync.sync({ shards: [shard('shardId-000000000000', [], true)], at: 0 }, [], 0);
+  const { created } = await sync.sync(
+    { shards: [shard('shardId-000000000000', [], true)], at: 0 },
+    NOTHING,
+    0,
+  );
   const [parent] = created;
   const ended: Lease = { ...parent!, checkpoint: SHARD_END, childShardIds: ['shardId-000000000001'] };
   const child: Lease = { ...parent!, leaseKey: 'shardId-000000000001', parentShardIds: [ended.leaseKey] };

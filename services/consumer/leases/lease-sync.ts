@@ -12,7 +12,7 @@ import {
   type StartingPosition,
 } from '../lineage/lineage.ts';
 import type { ConsumerMetrics } from '../metrics.ts';
-import type { LeaseStore } from './lease-store.ts';
+import type { GroupReading, LeaseStore } from './lease-store.ts';
 
 /**
  * How long a row that has done its work is kept. A worker that read the table before the row was made may have its
@@ -43,6 +43,7 @@ export class LeaseSync {
   #trimmed: ReadonlySet<string> = new Set();
   #unknown: ReadonlySet<string> = new Set();
   #holes = '';
+  #damaged = '';
   /** The shards that were seen to be read to their end: since when children are missing, or that this was dealt with. */
   #ended: ReadonlyMap<string, number | 'settled'> = new Map();
   /** When a lease was first seen to be done with, by its key; monotonic, in ms. */
@@ -55,14 +56,14 @@ export class LeaseSync {
 
   /**
    * @param listing one that is older than the reading: the listing may take its time, the reading must not.
-   * @param leases all there are.
+   * @param reading of the lease table.
    * @param readAt when their reading began, monotonic in ms.
    * @throws WeirError `reading-old` when that is so long ago that what seems to be missing may have come and gone.
    * @returns the leases that were added, and the keys of unfinished ones whose shards retention has removed.
    */
   async sync(
     { shards, at }: ShardListing,
-    leases: readonly Lease[],
+    { leases, damaged }: Pick<GroupReading, 'leases' | 'damaged'>,
     readAt: number,
   ): Promise<{ created: Lease[]; trimmed: ReadonlySet<string> }> {
     const { store, clock, startingPosition, leaseDurationMs, log } = this.#deps;
@@ -79,8 +80,10 @@ export class LeaseSync {
     const created = missing.filter((_, i) => wins[i]);
     if (created.length > 0) log.info({ shards: created.map((lease) => lease.leaseKey) }, 'leases created');
     await this.#removeDone(shards, leases);
+    this.#reportDamaged(damaged);
     // With those that another worker was quicker to create: they are there.
-    this.#reportHoles(shards, [...leases, ...missing]);
+    const there = missing.filter(({ leaseKey }) => !damaged.includes(leaseKey));
+    this.#reportHoles(shards, [...leases, ...there]);
     return { created, trimmed: this.#findTrimmed(shards, leases) };
   }
 
@@ -127,6 +130,17 @@ export class LeaseSync {
         'leases of shards that are done with removed',
       );
     }
+  }
+
+  #reportDamaged(damaged: readonly string[]): void {
+    const found = damaged.join(', ');
+    if (damaged.length > 0 && found !== this.#damaged) {
+      this.#deps.log.error(
+        { rows: damaged },
+        'these rows of the lease table stand in the place of leases and have no checkpoint or counter that can be used: nobody reads their shards; delete them, and the shards are read from the starting position on',
+      );
+    }
+    this.#damaged = found;
   }
 
   #reportHoles(shards: readonly ShardInfo[], leases: readonly Lease[]): void {

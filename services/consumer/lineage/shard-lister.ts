@@ -51,7 +51,7 @@ export class ShardLister {
     const now = clock.monotonic();
     const retryAt = this.#failures > 0 ? this.#nextAt : now;
     if (!this.#underWay && now >= (this.#wanted ? retryAt : this.#nextAt)) this.#underWay = this.#list();
-    if (this.#underWay) {
+    if (this.#underWay !== undefined) {
       const over = new AbortController();
       const patience = AbortSignal.any([signal, over.signal]);
       await Promise.race([this.#underWay, clock.sleep(PATIENCE_MS, patience)]);

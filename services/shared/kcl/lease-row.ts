@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';
-import type { Checkpoint } from './position.ts';
+import { type Checkpoint, isPosition } from './position.ts';
 
 /** A row of a DynamoDB table, as the low-level client reads and writes it. */
 export type Row = Record<string, AttributeValue>;
@@ -150,25 +150,28 @@ export function toRow(lease: Lease): Row {
 /**
  * The lease in a row, or `undefined` for a row that is none: KCL 3 keeps its leader lock, worker metrics and
  * migration state in the same table, told apart by `entityType`. KCL 2 rows have no `entityType` and are leases.
+ * A lease whose checkpoint or counter can't be used is none either: see `damagedLease`.
  */
 export function fromRow(row: Row): Lease | undefined {
   const leaseKey = row.leaseKey?.S;
   const checkpoint = row.checkpoint?.S;
   const entityType = row.entityType?.S;
-  if (leaseKey === undefined || checkpoint === undefined) return undefined;
+  const counter = Number(row.leaseCounter?.N);
+  if (leaseKey === undefined || checkpoint === undefined || !isPosition(checkpoint)) return undefined;
+  if (!Number.isSafeInteger(counter)) return undefined;
   if (entityType !== undefined && entityType !== 'LEASE') return undefined;
   const starting = hashKey(row.startingHashKey?.S);
   const ending = hashKey(row.endingHashKey?.S);
   return {
     leaseKey,
     leaseOwner: row.leaseOwner?.S,
-    leaseCounter: Number(row.leaseCounter?.N ?? 0),
+    leaseCounter: counter,
     checkpoint: {
       sequenceNumber: checkpoint,
       subSequenceNumber: Number(row.checkpointSubSequenceNumber?.N ?? 0),
     },
     ownerSwitchesSinceCheckpoint: Number(row.ownerSwitchesSinceCheckpoint?.N ?? 0),
-    parentShardIds: row.parentShardId?.SS ?? [],
+    parentShardIds: (row.parentShardId?.SS ?? []).filter((id) => id !== leaseKey),
     childShardIds: row.childShardIds?.SS ?? [],
     hashKeyRange: starting === undefined || ending === undefined ? undefined : { starting, ending },
     startedAt: row.weirStartedAt?.N === undefined ? undefined : Number(row.weirStartedAt.N),
@@ -177,6 +180,12 @@ export function fromRow(row: Row): Lease | undefined {
     tenure: row.weirTenure?.S,
     report: reportOf(row),
   };
+}
+
+/** The key of a row that stands in the place of a shard's lease and is none: nobody can take it, nor add another. */
+export function damagedLease(row: Row): string | undefined {
+  const leaseKey = row.leaseKey?.S;
+  return leaseKey !== undefined && /(^|:)shardId-\d+$/.test(leaseKey) && !fromRow(row) ? leaseKey : undefined;
 }
 
 /** A hash key in decimal digits; anything else counts as not known, since a row may have been written by anybody. */

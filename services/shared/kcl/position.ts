@@ -11,6 +11,18 @@ export interface Checkpoint {
   subSequenceNumber: number;
 }
 
+const SENTINELS: ReadonlySet<string> = new Set<Sentinel>([
+  'TRIM_HORIZON',
+  'LATEST',
+  'AT_TIMESTAMP',
+  'SHARD_END',
+]);
+
+/** True for the text of a sequence number or a sentinel; anybody may have written another one into a row. */
+export function isPosition(text: string): boolean {
+  return SENTINELS.has(text) || /^\d{1,129}$/.test(text);
+}
+
 export const SHARD_END: Checkpoint = { sequenceNumber: 'SHARD_END', subSequenceNumber: 0 };
 
 /**
