@@ -5,6 +5,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { consoleEnv } from '../services/console/config.ts';
+import { consumerEnv } from '../services/consumer/config.ts';
+import { controllerEnv } from '../services/controller/config.ts';
+import { producerEnv } from '../services/producer/config.ts';
+import type { EnvShape } from '../services/shared/config.ts';
 
 const run = promisify(execFile);
 
@@ -98,6 +103,14 @@ describe('the house', () => {
       expect(readFileSync(`docs/adr/${file}`, 'utf8')).toMatch(
         new RegExp(`^# ${Number(file.slice(0, 4))}\\. `),
       );
+  });
+
+  it('takes no time from its environment that a timer can not wait', () => {
+    const times = [producerEnv, consumerEnv, controllerEnv, consoleEnv].flatMap((env: EnvShape) =>
+      Object.entries(env).filter(([name]) => name.endsWith('_MS')),
+    );
+    expect(times.length).toBeGreaterThan(15);
+    for (const [name, schema] of times) expect(schema.safeParse(String(2 ** 31)).success, name).toBe(false);
   });
 
   it('has an architecture page whose paths exist', () => {

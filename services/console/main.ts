@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import { createAdminServer } from '../shared/admin.ts';
 import { awsOptions, createDynamoDBClient, createKinesisClient } from '../shared/aws.ts';
 import { systemClock as clock } from '../shared/clock.ts';
-import { close, listen } from '../shared/server.ts';
+import { close, listen, SHORT_GRACE_MS } from '../shared/server.ts';
 import { runService } from '../shared/service.ts';
 import { consoleEnv } from './config.ts';
 import { buildApp } from './http/app.ts';
@@ -57,12 +57,12 @@ await runService('console', consoleEnv, async ({ config, log, registry, shutdown
   const adminPort = await listen(admin, config.ADMIN_PORT, config.HOST);
   const port = await listen(server, config.PORT, config.HOST);
   shutdown.add('HTTP server', async () => {
-    const closed = close(server);
+    const closed = close(server, SHORT_GRACE_MS);
     events.close();
     await closed;
   });
   shutdown.add('reading', () => poller.stop());
-  shutdown.add('admin server', () => close(admin));
+  shutdown.add('admin server', () => close(admin, SHORT_GRACE_MS));
   shutdown.add('AWS clients', async () => {
     kinesis.destroy();
     dynamodb.destroy();

@@ -4,6 +4,7 @@ import {
   decimal,
   type EnvShape,
   integer,
+  milliseconds,
   oneOf,
   parsed,
   tableEnv,
@@ -63,7 +64,7 @@ export const consumerEnv = {
     "Days after its last write until the state of a silent source expires, where the table has TTL on `expires_at`. A source that comes back later begins anew: its detector learns again, its request ids are forgotten. 0: never; so too with `STORE=anomalies`, where the state has the source's last minute.",
     { default: 90, max: 36_500 },
   ),
-  LEASE_DURATION_MS: integer('Time after which a lease that is not renewed may be taken.', {
+  LEASE_DURATION_MS: milliseconds('Time after which a lease that is not renewed may be taken.', {
     default: 10_000,
     min: 300,
   }),
@@ -72,7 +73,7 @@ export const consumerEnv = {
     FETCH_MODES,
     'polling',
   ),
-  POLL_INTERVAL_MS: integer(
+  POLL_INTERVAL_MS: milliseconds(
     'Pause between reads of a shard where nothing comes; a shard that has records is read up to 3 times a second, one that is behind up to 5 times.',
     { default: 1_000, min: 200, max: 60_000 },
   ),
@@ -108,7 +109,7 @@ export const consumerEnv = {
     { default: 'auto', accepts: '`auto`, or whole number ≥ 0', parse: parseCheckpointInterval },
   ),
   WRITE_CONCURRENCY: integer('BatchWriteItem calls in flight at once.', { default: 16, min: 1, max: 64 }),
-  WRITE_RETRY_MS: integer(
+  WRITE_RETRY_MS: milliseconds(
     'Least time for which the write of an item is tried again before the item becomes a dead letter; it must have failed 5 times too, by no throttle, while its table takes other writes. A table that takes none, or throttles, is waited for without end.',
     { default: 30_000, max: 3_600_000 },
   ),
@@ -117,7 +118,7 @@ export const consumerEnv = {
     ['true', 'false'],
     'false',
   ),
-  LIVENESS_TIMEOUT_MS: integer('Time without progress after which a loop counts as stuck.', {
+  LIVENESS_TIMEOUT_MS: milliseconds('Time without progress after which a loop counts as stuck.', {
     default: 60_000,
     min: 1_000,
   }),

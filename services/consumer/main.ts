@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { createAdminServer } from '../shared/admin.ts';
 import { systemClock as clock } from '../shared/clock.ts';
 import { newRequestId } from '../shared/ids.ts';
-import { close, listen, reachableAddress } from '../shared/server.ts';
+import { close, listen, reachableAddress, SHORT_GRACE_MS } from '../shared/server.ts';
 import { runService } from '../shared/service.ts';
 import { createTracing } from '../shared/tracing.ts';
 import { consumerEnv } from './config.ts';
@@ -60,7 +60,7 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
     });
   }
   shutdown.add('traces', async () => tracing?.stop());
-  shutdown.add('admin server', () => close(admin));
+  shutdown.add('admin server', () => close(admin, SHORT_GRACE_MS));
   shutdown.add('AWS clients', async () => consumer.close());
   log.info(
     { admin_port: adminPort, worker: workerId, stream: config.STREAM_NAME, version: process.version },

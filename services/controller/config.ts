@@ -2,6 +2,7 @@ import {
   commonEnv,
   type EnvShape,
   integer,
+  milliseconds,
   oneOf,
   optionalUrl,
   parsed,
@@ -34,21 +35,21 @@ export const controllerEnv = {
     pattern: namespaceName,
     accepts: 'name of a Kubernetes object',
   }),
-  LEADER_LEASE_DURATION_MS: integer(
+  LEADER_LEASE_DURATION_MS: milliseconds(
     'Time after which another controller may take an unrenewed leader lease; whole seconds.',
     {
       default: 15_000,
       min: 1_000,
     },
   ),
-  LEADER_RENEW_DEADLINE_MS: integer(
+  LEADER_RENEW_DEADLINE_MS: milliseconds(
     'Time without a renewal after which a leader gives up; less than the lease.',
     {
       default: 10_000,
       min: 300,
     },
   ),
-  LEADER_RETRY_MS: integer('Pause between two tries to take or renew the leader lease.', {
+  LEADER_RETRY_MS: milliseconds('Pause between two tries to take or renew the leader lease.', {
     default: 2_000,
     min: 50,
   }),
@@ -66,11 +67,11 @@ export const controllerEnv = {
     'off',
   ),
   AWS_ENDPOINT_URL_CLOUDWATCH: optionalUrl('Endpoint of CloudWatch; wins over `AWS_ENDPOINT_URL`.'),
-  TICK_MS: integer('Time between two looks at a StreamScaler.', { default: 15_000, min: 500 }),
+  TICK_MS: milliseconds('Time between two looks at a StreamScaler.', { default: 15_000, min: 500 }),
   RECONCILE_CONCURRENCY: integer('StreamScalers that are looked at at the same time.', {
     default: 8,
     min: 1,
     max: 256,
   }),
-  RECONCILE_TIMEOUT_MS: integer('Time that one look may take.', { default: 60_000, min: 1_000 }),
+  RECONCILE_TIMEOUT_MS: milliseconds('Time that one look may take.', { default: 60_000, min: 1_000 }),
 } as const satisfies EnvShape;

@@ -4,7 +4,7 @@ import { KubeConfig } from '@kubernetes/client-node';
 import express from 'express';
 import { createAdminServer } from '../shared/admin.ts';
 import { systemClock as clock } from '../shared/clock.ts';
-import { close, listen } from '../shared/server.ts';
+import { close, listen, SHORT_GRACE_MS } from '../shared/server.ts';
 import { runService } from '../shared/service.ts';
 import { controllerEnv } from './config.ts';
 import { createController } from './create-controller.ts';
@@ -31,9 +31,9 @@ await runService('controller', controllerEnv, async ({ config, log, registry, sh
   manager.start(() => void shutdown.run('the leader lease is lost', 1));
   manager.addTo(shutdown);
   shutdown.add('decisions for others', async () => {
-    await Promise.all([close(decisions), keda.stop()]);
+    await Promise.all([close(decisions, SHORT_GRACE_MS), keda.stop()]);
   });
-  shutdown.add('admin server', () => close(admin));
+  shutdown.add('admin server', () => close(admin, SHORT_GRACE_MS));
   shutdown.add('AWS clients', async () => closeController());
   log.info(
     {

@@ -4,6 +4,7 @@ import {
   type EnvOf,
   type EnvShape,
   integer,
+  milliseconds,
   oneOf,
   optionalText,
   optionalUrl,
@@ -31,7 +32,7 @@ export const producerEnv = {
     min: 1_024,
     max: MAX_EVENT_BYTES,
   }),
-  EVENT_DEADLINE_MS: integer(
+  EVENT_DEADLINE_MS: milliseconds(
     'Time after which an event is not sent again; its caller knows at most `PUT_TIMEOUT_MS` later.',
     {
       default: 5_000,
@@ -39,7 +40,7 @@ export const producerEnv = {
       max: 60_000,
     },
   ),
-  LINGER_MS: integer('Longest time an event waits for company while a PutRecords call is in flight.', {
+  LINGER_MS: milliseconds('Longest time an event waits for company while a PutRecords call is in flight.', {
     default: 5,
     max: 1_000,
   }),
@@ -62,7 +63,7 @@ export const producerEnv = {
     default: 50_000,
     min: 1,
   }),
-  BUFFER_MAX_AGE_MS: integer(
+  BUFFER_MAX_AGE_MS: milliseconds(
     'How long the events of a shard may wait for a call before more of them are answered 429 (the shard throttles) or 503.',
     { default: 2_000, min: 10, max: 60_000 },
   ),
@@ -94,20 +95,19 @@ export const producerEnv = {
   IDEMPOTENCY_WINDOW_BYTES: integer('Answers that are remembered by idempotency key, in bytes.', {
     default: 16_777_216,
   }),
-  IDEMPOTENCY_WINDOW_MS: integer('How long an answer is remembered by its idempotency key.', {
+  IDEMPOTENCY_WINDOW_MS: milliseconds('How long an answer is remembered by its idempotency key.', {
     default: 600_000,
-    max: 86_400_000,
   }),
-  REQUEST_TIMEOUT_MS: integer(
+  REQUEST_TIMEOUT_MS: milliseconds(
     'Time a client has to send a whole request; a slower one is answered 408 and its connection closed.',
     { default: 15_000, min: 1_000, max: 300_000 },
   ),
   MAX_CONNECTIONS: integer('HTTP connections at once; more are closed at once.', { default: 10_000, min: 1 }),
-  DRAIN_DELAY_MS: integer(
+  DRAIN_DELAY_MS: milliseconds(
     'Time to go on serving after a stop was asked for, not ready, so that load balancers send elsewhere first.',
     { default: 0, max: 60_000 },
   ),
-  PUT_TIMEOUT_MS: integer('Time a PutRecords call may take before it is given up and made again.', {
+  PUT_TIMEOUT_MS: milliseconds('Time a PutRecords call may take before it is given up and made again.', {
     default: 2_000,
     min: 50,
     max: 30_000,

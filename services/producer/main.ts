@@ -4,7 +4,7 @@ import { awsOptions, createKinesisClient } from '../shared/aws.ts';
 import { systemClock as clock } from '../shared/clock.ts';
 import { WeirError } from '../shared/errors.ts';
 import { listShards } from '../shared/list-shards.ts';
-import { close, listen } from '../shared/server.ts';
+import { close, listen, SHORT_GRACE_MS } from '../shared/server.ts';
 import { runService } from '../shared/service.ts';
 import { createTracing } from '../shared/tracing.ts';
 import { Quota } from './admission/quota.ts';
@@ -150,16 +150,14 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
       config.EVENT_DEADLINE_MS + config.PUT_TIMEOUT_MS + STOP_MARGIN_MS,
       (config.SHUTDOWN_TIMEOUT_MS - config.DRAIN_DELAY_MS) * GRACE_SHARE,
     );
-    const cut = setTimeout(() => server.closeAllConnections(), graceMs);
-    await close(server);
-    clearTimeout(cut);
+    await close(server, graceMs);
   });
   shutdown.add('buffer', async () => {
     await batcher.drain();
     const left = batcher.notStored - notStoredBefore;
     if (left > 0) throw new WeirError('events-left', `${left} events could not be stored before the stop`);
   });
-  shutdown.add('admin server', () => close(admin));
+  shutdown.add('admin server', () => close(admin, SHORT_GRACE_MS));
   shutdown.add('authentication', () => auth.stop());
   shutdown.add('traces', async () => tracing?.stop());
   shutdown.add('AWS client', async () => {

@@ -46,6 +46,14 @@ export function integer(description: string, options: NumberOptions): z.ZodType<
   return declare(schema.default(options.default), { description, accepts, default: String(options.default) });
 }
 
+/** Longest time that a variable takes, in ms: a day. Node's timers fire at once beyond 2^31-1, and times are multiplied. */
+const MAX_MS = 86_400_000;
+
+/** A time in whole ms, by default a day at most. */
+export function milliseconds(description: string, options: NumberOptions): z.ZodType<number> {
+  return integer(description, { max: MAX_MS, ...options });
+}
+
 /** A finite decimal number in `[min, max]`. */
 export function decimal(description: string, options: NumberOptions): z.ZodType<number> {
   const { min = -Number.MAX_VALUE, max = Number.MAX_VALUE } = options;
@@ -181,7 +189,7 @@ export const commonEnv = {
   AWS_ENDPOINT_URL: optionalUrl('Endpoint of all AWS services, for emulators and VPC endpoints.'),
   AWS_ENDPOINT_URL_KINESIS: optionalUrl('Endpoint of Kinesis; wins over `AWS_ENDPOINT_URL`.'),
   AWS_ENDPOINT_URL_DYNAMODB: optionalUrl('Endpoint of DynamoDB; wins over `AWS_ENDPOINT_URL`.'),
-  SHUTDOWN_TIMEOUT_MS: integer('Time a clean stop may take before the process exits non-zero.', {
+  SHUTDOWN_TIMEOUT_MS: milliseconds('Time a clean stop may take before the process exits non-zero.', {
     default: 25_000,
     min: 100,
   }),

@@ -31,14 +31,19 @@ export function reachableAddress(host: string, port: number): string {
 /** How often a closing server looks for connections that have become idle. */
 const SWEEP_MS = 20;
 
-/** Stops accepting, lets running requests finish, drops kept connections once they are idle. */
-export async function close(server: Server): Promise<void> {
-  await new Promise<void>((resolve) => {
-    // Node drops the connections that are idle now, but one whose request ends later would stay for its keep-alive time.
-    const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_MS);
-    server.close(() => {
-      clearInterval(sweep);
-      resolve();
-    });
-  });
+/** Time that requests in hand have where nobody is harmed by a cut: admin servers, pages, in ms. */
+export const SHORT_GRACE_MS = 2_000;
+
+/**
+ * Stops accepting, lets running requests finish, drops kept connections once they are idle.
+ *
+ * @param graceMs time after which those are cut that still send a request or read its answer. Default: never.
+ */
+export async function close(server: Server, graceMs?: number): Promise<void> {
+  // Node drops the connections that are idle now, but one whose request ends later would stay for its keep-alive time.
+  const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_MS);
+  const cut = graceMs === undefined ? undefined : setTimeout(() => server.closeAllConnections(), graceMs);
+  await new Promise((resolve) => server.close(resolve));
+  clearInterval(sweep);
+  clearTimeout(cut);
 }
