@@ -5,6 +5,7 @@ import type { Clock } from '../shared/clock.ts';
 import type { EnvOf } from '../shared/config.ts';
 import { listShardsAt } from '../shared/list-shards.ts';
 import type { Logger } from '../shared/log.ts';
+import type { Progress } from '../shared/progress.ts';
 import type { Tracing } from '../shared/tracing.ts';
 import { checkpointInterval, type consumerEnv } from './config.ts';
 import { createReaders } from './fetch/readers.ts';
@@ -13,7 +14,6 @@ import { DynamoDBLeaseStore } from './leases/lease-store.ts';
 import { readFrom } from './lineage/lineage.ts';
 import type { ConsumerMetrics } from './metrics.ts';
 import { createPipeline } from './pipeline/create-pipeline.ts';
-import type { Progress } from './progress.ts';
 import { Worker, type WorkerDeps } from './worker.ts';
 import { WorkerLoad } from './worker-load.ts';
 

@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { createAdminServer } from '../shared/admin.ts';
 import { systemClock as clock } from '../shared/clock.ts';
 import { newRequestId } from '../shared/ids.ts';
+import { Progress } from '../shared/progress.ts';
 import { close, listen, reachableAddress, SHORT_GRACE_MS } from '../shared/server.ts';
 import { runService } from '../shared/service.ts';
 import { createTracing } from '../shared/tracing.ts';
@@ -10,7 +11,6 @@ import { createConsumer } from './create-consumer.ts';
 import { EmfReporter } from './emf-reporter.ts';
 import { POKE_PATH, poke } from './leases/poke.ts';
 import { createConsumerMetrics } from './metrics.ts';
-import { Progress } from './progress.ts';
 import type { Worker } from './worker.ts';
 
 /** Share of the shutdown time for finishing the work in hand; the rest is for the steps after it. */

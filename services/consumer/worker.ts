@@ -3,6 +3,7 @@ import { WeirError } from '../shared/errors.ts';
 import type { Lease } from '../shared/kcl/lease-row.ts';
 import type { ShardListing } from '../shared/list-shards.ts';
 import type { Logger } from '../shared/log.ts';
+import type { Progress } from '../shared/progress.ts';
 import { StoppedError } from './errors.ts';
 import { type GroupState, GroupView } from './leases/group-view.ts';
 import { HeldLease, KEEPS_PER_LEASE } from './leases/held-lease.ts';
@@ -14,7 +15,6 @@ import { ShardMeter } from './leases/shard-meter.ts';
 import type { StartingPosition } from './lineage/lineage.ts';
 import { ShardLister } from './lineage/shard-lister.ts';
 import type { ConsumerMetrics } from './metrics.ts';
-import type { Progress } from './progress.ts';
 import { ShardConsumer, type ShardConsumerDeps, type ShardOutcome } from './shard-consumer.ts';
 import type { WorkerLoad } from './worker-load.ts';
 

@@ -9,6 +9,7 @@ import type { EnvOf } from '../shared/config.ts';
 import { ConfigError } from '../shared/errors.ts';
 import { newRequestId } from '../shared/ids.ts';
 import type { Logger } from '../shared/log.ts';
+import { LIVENESS_MS, Progress } from '../shared/progress.ts';
 import type { controllerEnv } from './config.ts';
 import { DecisionBoard } from './keda/decision-board.ts';
 import { KubeClient } from './runtime/api/client.ts';
@@ -77,11 +78,13 @@ export function createController(
     cloudwatchEndpoint: config.AWS_ENDPOINT_URL_CLOUDWATCH ?? config.AWS_ENDPOINT_URL,
   });
 
+  const progress = new Progress(clock);
   const queue = new WorkQueue({ name: PLURAL, clock, metrics: runtimeMetrics });
   const reflector = new Reflector<StreamScaler>({
     client,
     resource: SCALERS,
     namespace: config.WATCH_NAMESPACE === '*' ? undefined : config.WATCH_NAMESPACE,
+    progress,
     clock,
     random,
     log,
@@ -109,6 +112,7 @@ export function createController(
     reconcile: reconciler.reconcile,
     concurrency: config.RECONCILE_CONCURRENCY,
     timeoutMs: config.RECONCILE_TIMEOUT_MS,
+    progress,
     clock,
     log,
     metrics: runtimeMetrics,
@@ -126,15 +130,15 @@ export function createController(
       leaseDurationMs: config.LEADER_LEASE_DURATION_MS,
       renewDeadlineMs: config.LEADER_RENEW_DEADLINE_MS,
       retryMs: config.LEADER_RETRY_MS,
+      progress,
       clock,
       random,
       log,
       metrics: runtimeMetrics,
     }),
     recorder,
-    clock,
-    log,
-    livenessMs: 2 * config.RECONCILE_TIMEOUT_MS,
+    progress,
+    livenessMs: LIVENESS_MS,
     drainMs: config.SHUTDOWN_TIMEOUT_MS * DRAIN_SHARE,
   });
   return { manager, board, close: () => aws.close() };

@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { consumerEnv } from '../../services/consumer/config.ts';
 import { type Consumer, createConsumer } from '../../services/consumer/create-consumer.ts';
 import { createConsumerMetrics } from '../../services/consumer/metrics.ts';
-import { Progress } from '../../services/consumer/progress.ts';
 import type { Worker } from '../../services/consumer/worker.ts';
 import type { Clock } from '../../services/shared/clock.ts';
 import { parseEnv } from '../../services/shared/config.ts';
 import { createLogger } from '../../services/shared/log.ts';
 import { createRegistry } from '../../services/shared/metrics.ts';
+import { Progress } from '../../services/shared/progress.ts';
 import { EMULATOR_CREDENTIALS } from '../../services/testkit/emulators.ts';
 
 const GRACE_MS = 300_000;

@@ -1,6 +1,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import { errorCode, WeirError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
+import type { Progress } from '../../shared/progress.ts';
 import { ApiError } from './api/errors.ts';
 import type { RuntimeMetrics } from './metrics.ts';
 import type { WorkQueue } from './work-queue.ts';
@@ -29,6 +30,7 @@ export interface ControllerOptions {
   concurrency: number;
   /** Time after which a reconcile is told to end, in ms. */
   timeoutMs: number;
+  progress: Progress;
   clock: Clock;
   log: Logger;
   metrics: RuntimeMetrics;
@@ -39,6 +41,8 @@ export class Controller {
   readonly #options: ControllerOptions;
   readonly #stop = new AbortController();
   #workers: Promise<void>[] = [];
+  /** When a key was last taken, or the workers started: monotonic ms. */
+  #tookAt = 0;
 
   constructor(options: ControllerOptions) {
     this.#options = options;
@@ -48,13 +52,24 @@ export class Controller {
     return this.#workers.length > 0;
   }
 
-  /** Ms that the longest reconcile has been running: the sign of life. */
-  get longestRunningMs(): number {
-    return this.#options.queue.longestRunningMs;
+  get name(): string {
+    return this.#options.name;
+  }
+
+  /**
+   * Ms by which a worker is overdue to take a key: keys are due, and none was taken for longer than a reconcile may run. A
+   * queue that is long because each look takes its whole time, all dependencies being down, is not overdue.
+   */
+  get overdueMs(): number {
+    const { queue, clock, timeoutMs } = this.#options;
+    const dueSince = queue.dueSince;
+    if (!this.running || dueSince === undefined) return 0;
+    return Math.max(0, clock.monotonic() - Math.max(dueSince, this.#tookAt) - timeoutMs);
   }
 
   start(): void {
     if (this.running || this.#stop.signal.aborted) return;
+    this.#tookAt = this.#options.clock.monotonic();
     this.#workers = Array.from({ length: this.#options.concurrency }, () => this.#work());
   }
 
@@ -83,6 +98,7 @@ export class Controller {
     for (;;) {
       const key = await queue.take();
       if (key === undefined) return;
+      this.#tookAt = this.#options.clock.monotonic();
       try {
         if (!this.#stop.signal.aborted) await this.#one(key);
       } finally {
@@ -92,8 +108,9 @@ export class Controller {
   }
 
   async #one(key: string): Promise<void> {
-    const { name, queue, reconcile, clock, metrics, log, timeoutMs } = this.#options;
+    const { name, queue, reconcile, progress, clock, metrics, log, timeoutMs } = this.#options;
     const label = { controller: name };
+    const loop = `reconcile ${name} ${key}`;
     const startedAt = clock.monotonic();
     const limit = new AbortController();
     const finished = new AbortController();
@@ -101,6 +118,7 @@ export class Controller {
       if (!finished.signal.aborted) limit.abort();
     });
     metrics.activeWorkers.inc(label);
+    progress.tick(loop, timeoutMs);
     try {
       const { requeueAfterMs } = await reconcile(key, AbortSignal.any([limit.signal, this.#stop.signal]));
       queue.forget(key);
@@ -125,6 +143,7 @@ export class Controller {
       }
     } finally {
       finished.abort();
+      progress.forget(loop);
       metrics.activeWorkers.dec(label);
       metrics.reconcileSeconds.observe(label, (clock.monotonic() - startedAt) / 1_000);
     }

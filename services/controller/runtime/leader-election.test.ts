@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Clock, systemClock } from '../../shared/clock.ts';
 import { createLogger } from '../../shared/log.ts';
 import { createRegistry } from '../../shared/metrics.ts';
+import { Progress } from '../../shared/progress.ts';
 import { FakeApiServer } from '../../testkit/kube/fake-api-server.ts';
 import { waitFor } from '../../testkit/wait-for.ts';
 import { KubeClient } from './api/client.ts';
@@ -37,6 +38,7 @@ function candidate(identity: string, clock: Clock = systemClock) {
     leaseDurationMs: 1_000,
     renewDeadlineMs: 600,
     retryMs: 50,
+    progress: new Progress(clock),
     clock,
     random: () => 0.5,
     log: createLogger('test', 'silent'),

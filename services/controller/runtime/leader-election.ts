@@ -1,6 +1,7 @@
 import type { Random } from '../../shared/backoff.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/log.ts';
+import type { Progress } from '../../shared/progress.ts';
 import type { KubeClient, ObjectMeta, Resource } from './api/client.ts';
 import { isApiError } from './api/errors.ts';
 import type { RuntimeMetrics } from './metrics.ts';
@@ -11,6 +12,9 @@ const LEASES: Resource = {
   plural: 'leases',
   namespaced: true,
 };
+
+/** As liveness names it. */
+const LOOP = 'leader election';
 
 interface LeaseObject {
   metadata: ObjectMeta;
@@ -36,6 +40,7 @@ export interface LeaderElectionOptions {
   renewDeadlineMs?: number;
   /** Pause between two tries, in ms. Default 2,000. */
   retryMs?: number;
+  progress: Progress;
   clock: Clock;
   random: Random;
   log: Logger;
@@ -73,7 +78,7 @@ export class LeaderElection {
    * @param onLost called once, when it is lost after that, but not at a stop.
    */
   start(onElected: () => void, onLost: () => void): void {
-    this.#running ??= this.#run(onElected, onLost);
+    this.#running ??= this.#run(onElected, onLost).finally(() => this.#options.progress.forget(LOOP));
   }
 
   /** Gives the lease back, so that the next leader need not wait for its end. Call it when nothing acts any more. */
@@ -89,7 +94,7 @@ export class LeaderElection {
     const { signal } = this.#stop;
     while ((await this.#tryOnce(retryMs * 2)) !== 'held') {
       // Spread: candidates that started together must not try together.
-      await clock.sleep(retryMs * (1 + random() * 0.2), signal);
+      await this.#pause(retryMs * (1 + random() * 0.2));
       if (signal.aborted) return;
     }
     this.#setLeading(true);
@@ -97,7 +102,7 @@ export class LeaderElection {
     log.info({ lease: name, identity }, 'leading');
     onElected();
     for (let renewedAt = clock.monotonic(); ; ) {
-      await clock.sleep(retryMs, signal);
+      await this.#pause(retryMs);
       if (signal.aborted) return;
       const startedAt = clock.monotonic();
       const left = renewedAt + renewDeadlineMs - startedAt;
@@ -112,9 +117,16 @@ export class LeaderElection {
     onLost();
   }
 
+  async #pause(ms: number): Promise<void> {
+    this.#options.progress.tick(LOOP, ms);
+    await this.#options.clock.sleep(ms, this.#stop.signal);
+  }
+
   /** One try to take or renew: the lease is ours now, somebody else's, or we could not find out. */
   async #tryOnce(timeoutMs: number): Promise<'held' | 'foreign' | 'failed'> {
-    const { client, namespace, name, identity, metrics, log } = this.#options;
+    const { client, namespace, name, identity, progress, metrics, log } = this.#options;
+    // It reads, then it writes.
+    progress.tick(LOOP, 2 * timeoutMs);
     const at = { namespace, name };
     const options = { timeoutMs };
     try {

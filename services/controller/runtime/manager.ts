@@ -1,5 +1,4 @@
-import type { Clock } from '../../shared/clock.ts';
-import type { Logger } from '../../shared/log.ts';
+import type { Progress } from '../../shared/progress.ts';
 import type { Shutdown } from '../../shared/shutdown.ts';
 import type { KubeObject } from './api/client.ts';
 import type { Transport } from './api/transport.ts';
@@ -14,9 +13,9 @@ export interface ManagerOptions {
   controllers: readonly Controller[];
   election: LeaderElection;
   recorder: EventRecorder;
-  clock: Clock;
-  log: Logger;
-  /** A reconcile that runs longer than this, or a watch silent for longer, means that the process is stuck, in ms. */
+  /** Where the caches, the election and the reconciles tick. */
+  progress: Progress;
+  /** A loop that is overdue by more than this is stuck, in ms. */
   livenessMs: number;
   /** Time for running reconciles at a stop, in ms. */
   drainMs: number;
@@ -73,13 +72,22 @@ export class Manager {
     shutdown.add('API server connections', async () => transport.close());
   }
 
-  /** Is the process making progress? A standby is, as long as its caches are. */
-  live(): { ok: boolean; [detail: string]: unknown } {
-    const { reflectors, controllers, livenessMs } = this.#options;
-    const longestReconcileMs = Math.max(0, ...controllers.map((c) => c.longestRunningMs));
+  /**
+   * Is the process making progress? No when a loop is stuck: a cache's, the election's, a reconcile that does not even end
+   * when told to, or, in the leader, workers that take nothing of what is due. A standby's caches and election count alike.
+   *
+   * How long the API server has been silent is told and not judged: the caches end a silent watch and try again, and while it is
+   * away that is all there is to do. A restart would lose what they know.
+   */
+  live(): { ok: boolean; stalled: Record<string, number>; cache_silent_ms: number } {
+    const { reflectors, controllers, progress, livenessMs } = this.#options;
+    const stalled = progress.stalled(livenessMs);
+    for (const { name, overdueMs } of controllers) {
+      if (overdueMs > livenessMs) stalled[`queue ${name}`] = Math.round(overdueMs);
+    }
     return {
-      ok: longestReconcileMs < livenessMs,
-      longest_reconcile_ms: Math.round(longestReconcileMs),
+      ok: Object.keys(stalled).length === 0,
+      stalled,
       cache_silent_ms: Math.round(Math.max(0, ...reflectors.map((r) => r.silentMs))),
     };
   }

@@ -48,6 +48,13 @@ export class WorkQueue {
     return Math.max(0, ...[...this.#processing.values()].map((since) => now - since));
   }
 
+  /** Since when, in monotonic ms, the key that waits longest could have been taken; `undefined` when none could. */
+  get dueSince(): number | undefined {
+    const [added = Number.POSITIVE_INFINITY] = this.#waiting.values();
+    const due = Math.min(added, ...this.#delayed.values());
+    return due <= this.#options.clock.monotonic() ? due : undefined;
+  }
+
   /** Adds a key at once. Without effect once the queue is closed. */
   add(key: string): void {
     if (this.#closed) return;

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../shared/clock.ts';
 import { createLogger } from '../../../shared/log.ts';
 import { createRegistry } from '../../../shared/metrics.ts';
+import { Progress } from '../../../shared/progress.ts';
 import { FakeApiServer } from '../../../testkit/kube/fake-api-server.ts';
 import { waitFor } from '../../../testkit/wait-for.ts';
 import { KubeClient, type KubeObject, type Resource } from '../api/client.ts';
@@ -38,6 +39,7 @@ function start(options: Partial<ReflectorOptions> = {}): void {
   reflector = new Reflector<Thing>({
     client: new KubeClient(transport),
     resource: THINGS,
+    progress: new Progress(systemClock),
     clock: systemClock,
     // The waits of the backoff become a hundredth.
     random: () => 0.01,

@@ -2,6 +2,7 @@ import { fullJitter, type Random } from '../../../shared/backoff.ts';
 import type { Clock } from '../../../shared/clock.ts';
 import { errorCode } from '../../../shared/errors.ts';
 import type { Logger } from '../../../shared/log.ts';
+import type { Progress } from '../../../shared/progress.ts';
 import type { KubeClient, KubeObject, Resource } from '../api/client.ts';
 import { ApiError, isApiError } from '../api/errors.ts';
 import type { RuntimeMetrics } from '../metrics.ts';
@@ -13,6 +14,7 @@ export interface ReflectorOptions {
   /** Left out: all namespaces. */
   namespace?: string | undefined;
   labelSelector?: string | undefined;
+  progress: Progress;
   clock: Clock;
   random: Random;
   log: Logger;
@@ -31,6 +33,7 @@ export interface ReflectorOptions {
 }
 
 const DEFAULT_PAGE = 500;
+const PAGE_TIMEOUT_MS = 60_000;
 const DEFAULT_WATCH_TIMEOUT_MS = 300_000;
 const DEFAULT_STALL_MS = 150_000;
 const DEFAULT_RESYNC_MS = 600_000;
@@ -50,6 +53,8 @@ export class Reflector<T extends KubeObject> {
   readonly #options: ReflectorOptions;
   readonly #stop = new AbortController();
   readonly #label: { resource: string };
+  /** As liveness names it. */
+  readonly #loop: string;
   #running: Promise<void> | undefined;
   #version: string | undefined;
   #failures = 0;
@@ -59,6 +64,7 @@ export class Reflector<T extends KubeObject> {
   constructor(options: ReflectorOptions) {
     this.#options = options;
     this.#label = { resource: options.resource.plural };
+    this.#loop = `cache ${options.resource.plural}`;
     this.#lastContact = options.clock.monotonic();
     this.store = new Store<T>((error) => {
       options.metrics.handlerErrors.inc(this.#label);
@@ -84,6 +90,7 @@ export class Reflector<T extends KubeObject> {
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#running;
+    this.#options.progress.forget(this.#loop);
   }
 
   /** Waits for the first list. @returns false when `signal` or the stop came first. */
@@ -117,7 +124,9 @@ export class Reflector<T extends KubeObject> {
         } else log.warn({ err: error, ...this.#label }, 'list or watch failed, will go on');
         if (clock.monotonic() - startedAt > GOOD_WATCH_MS) this.#failures = 0;
         const asked = error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0;
-        await clock.sleep(asked + fullJitter(this.#failures++, BACKOFF, random), signal);
+        const pause = asked + fullJitter(this.#failures++, BACKOFF, random);
+        this.#gotOn(pause);
+        await clock.sleep(pause, signal);
       }
     }
   }
@@ -128,12 +137,13 @@ export class Reflector<T extends KubeObject> {
     let token: string | undefined;
     let version = '';
     do {
+      this.#gotOn(PAGE_TIMEOUT_MS);
       const page = await client.list<T>(resource, {
         namespace,
         labelSelector,
         limit: pageSize,
         continue: token,
-        timeoutMs: 60_000,
+        timeoutMs: PAGE_TIMEOUT_MS,
         signal: this.#stop.signal,
       });
       this.#heard();
@@ -211,5 +221,11 @@ export class Reflector<T extends KubeObject> {
 
   #heard(): void {
     this.#lastContact = this.#options.clock.monotonic();
+    // The next step is to hear again, or to find the watch dead.
+    this.#gotOn(this.#options.stallMs ?? DEFAULT_STALL_MS);
+  }
+
+  #gotOn(withinMs: number): void {
+    this.#options.progress.tick(this.#loop, withinMs);
   }
 }
