@@ -129,7 +129,7 @@ const letter = z.strictObject({
   sequenceNumber: z.string(),
   subSequenceNumber: z.int().nullable(),
   partitionKey: z.string(),
-  arrivedAt: time,
+  arrivedAt: time.nullable().describe('null where the table has no time'),
   failedAt: z.string(),
   reason: z.string(),
   errorCode: z.string().nullable(),
@@ -165,6 +165,9 @@ export const dlqPurgeSchema = z.strictObject({
   dryRun: z.boolean(),
   saved: z.string().nullable().describe('the file that they were saved to before'),
   letters: z.array(z.string()),
+  kept: z.array(
+    z.strictObject({ id: z.string(), reason: z.string().describe('why it could not be purged') }),
+  ),
 });
 
 export const doctorSchema = z.strictObject({

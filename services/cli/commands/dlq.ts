@@ -7,9 +7,10 @@ import {
   DeadLetterQueue,
 } from '../../consumer/dead-letters/dead-letter-queue.ts';
 import { type GivenUp, givenUpRecords } from '../../consumer/dead-letters/given-up.ts';
+import { isRetryable } from '../../shared/aws.ts';
 import { systemClock as clock } from '../../shared/clock.ts';
 import { InputError } from '../backtest/errors.ts';
-import { EXIT } from '../exit-codes.ts';
+import { EXIT, messageOf } from '../exit-codes.ts';
 import { formatTable, plain, printJson } from '../output.ts';
 import type { dlqRedriveSchema } from '../schemas.ts';
 import { addTargetOptions, type TargetOptions, withTarget } from '../target.ts';
@@ -92,7 +93,7 @@ subcommand(
     'after',
     `
 A record keeps the identity it had, so one that is redriven twice counts once. It is scored in the order of its
-source as of now. Exit code 3: some are kept, since they would fail again.
+source as of now. Exit code 3: some are kept, since they would fail again, or could not be redriven.
 
 Examples:
   weir dlq redrive --reason processing-failed
@@ -101,13 +102,18 @@ Examples:
   .action((ids: string[], options: Chosen & { force?: boolean; yes?: boolean }) =>
     queueOf(options, async (queue, table) => {
       const result: Redrive = { table, dryRun: !options.yes, letters: [] };
-      for (const id of await chosen(queue, ids, options)) {
-        const one = await (options.yes ? redrive(queue, id, options) : preview(queue, id, options));
-        result.letters.push(one);
-        if (!options.json) process.stdout.write(`${one.outcome}  ${plain(id)}  ${plain(one.reason ?? '')}\n`);
-      }
+      await each(
+        await chosen(queue, ids, options),
+        (id) => (options.yes ? redrive(queue, id, options) : preview(queue, id, options)),
+        (id, reason) => ({ id, outcome: 'kept' as const, reason, sequenceNumber: null }),
+        (one) => {
+          result.letters.push(one);
+          if (!options.json)
+            process.stdout.write(`${one.outcome}  ${plain(one.id)}  ${plain(one.reason ?? '')}\n`);
+        },
+      );
       const kept = result.letters.filter(({ outcome }) => outcome === 'kept').length;
-      if (kept > 0) process.exitCode = EXIT.unwell.code;
+      if (kept > 0) process.exitCode ??= EXIT.unwell.code;
       if (options.json) return printJson(result);
       const done = result.letters.length - kept;
       process.stdout.write(
@@ -118,13 +124,39 @@ Examples:
     }),
   );
 
+/**
+ * Works on one letter after the other. What fails on one is its own and keeps none of the others from theirs, unless AWS does
+ * not answer or a file can't be written: then the rest is left alone, and the command has failed.
+ *
+ * @param kept makes the outcome of a letter that failed, or was left alone.
+ * @param tell gets each outcome.
+ */
+async function each<T>(
+  ids: readonly string[],
+  work: (id: string) => Promise<T>,
+  kept: (id: string, reason: string) => T,
+  tell: (outcome: T) => void,
+): Promise<void> {
+  let failed = false;
+  for (const id of ids) {
+    const outcome = failed
+      ? kept(id, 'not tried after the failure before')
+      : await work(id).catch((error: unknown) => {
+          failed = isRetryable(error) || (error as { syscall?: unknown }).syscall !== undefined;
+          return kept(id, messageOf(error) ?? String(error));
+        });
+    tell(outcome);
+  }
+  if (failed) process.exitCode = EXIT.failed.code;
+}
+
 async function preview(
   queue: DeadLetterQueue,
   id: string,
   { force }: { force?: boolean },
 ): Promise<Redrive['letters'][number]> {
-  const failure = await queue.wouldFail(id);
-  if (!failure || force) return { id, outcome: 'would-be-redriven', reason: null, sequenceNumber: null };
+  const failure = await queue.hindrance(id, { force: force === true });
+  if (!failure) return { id, outcome: 'would-be-redriven', reason: null, sequenceNumber: null };
   return { id, outcome: 'kept', reason: `${failure.reason}: ${failure.message}`, sequenceNumber: null };
 }
 
@@ -177,7 +209,7 @@ async function batchesOf(file: string): Promise<GivenUp[]> {
   try {
     return givenUpRecords(await readFile(file, 'utf8'));
   } catch (error) {
-    throw new InputError(`${file}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new InputError(plain(`${file}: ${error instanceof Error ? error.message : String(error)}`));
   }
 }
 
@@ -197,17 +229,28 @@ Examples:
   .action((ids: string[], options: Chosen & { save?: string; yes?: boolean }) =>
     queueOf(options, async (queue, table) => {
       const letters = await chosen(queue, ids, options);
-      if (options.yes) {
-        for (const id of letters) {
-          if (options.save !== undefined) await save(queue, id, options.save);
-          await queue.purge(id);
-        }
-      }
+      const purged: string[] = [];
+      const kept: { id: string; reason: string }[] = [];
+      await each<{ id: string; reason?: string }>(
+        letters,
+        async (id) => {
+          if (options.yes && options.save !== undefined) await save(queue, id, options.save);
+          if (options.yes) await queue.purge(id);
+          return { id };
+        },
+        (id, reason) => ({ id, reason }),
+        ({ id, reason }) => {
+          if (reason === undefined) purged.push(id);
+          else kept.push({ id, reason });
+        },
+      );
+      if (kept.length > 0) process.exitCode ??= EXIT.unwell.code;
       const saved = options.yes ? (options.save ?? null) : null;
-      if (options.json) return printJson({ table, dryRun: !options.yes, saved, letters });
+      if (options.json) return printJson({ table, dryRun: !options.yes, saved, letters: purged, kept });
+      for (const { id, reason } of kept) process.stdout.write(`kept  ${plain(id)}  ${plain(reason)}\n`);
       process.stdout.write(
         options.yes
-          ? `${letters.length} purged\n`
+          ? `${purged.length} purged, ${kept.length} kept\n`
           : `${letters.map((id) => `${plain(id)}\n`).join('')}Nothing was done: ${letters.length} would be purged. With --yes they are gone for good.\n`,
       );
     }),
@@ -240,6 +283,6 @@ function jsonOf({ chunks: _, ...head }: DeadLetterHead) {
     ...head,
     subSequenceNumber: head.subSequenceNumber ?? null,
     errorCode: head.errorCode ?? null,
-    arrivedAt: new Date(head.arrivedAt).toISOString(),
+    arrivedAt: head.arrivedAt === undefined ? null : new Date(head.arrivedAt).toISOString(),
   };
 }

@@ -1,3 +1,4 @@
+import { UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { GetRecordsCommand, GetShardIteratorCommand } from '@aws-sdk/client-kinesis';
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
 import { systemClock as clock } from '../../shared/clock.ts';
@@ -26,7 +27,7 @@ async function letters() {
 }
 
 /** What the stream holds. */
-async function onStream(): Promise<string[]> {
+async function bytesOnStream(): Promise<Buffer[]> {
   const { kinesis, resources } = stack;
   const { ShardIterator } = await kinesis.send(
     new GetShardIteratorCommand({
@@ -36,8 +37,9 @@ async function onStream(): Promise<string[]> {
     }),
   );
   const { Records = [] } = await kinesis.send(new GetRecordsCommand({ ShardIterator }));
-  return Records.map(({ Data }) => Buffer.from(Data ?? []).toString());
+  return Records.map(({ Data }) => Buffer.from(Data ?? []));
 }
+const onStream = async () => (await bytesOnStream()).map(String);
 
 const event = (amount: number, more = {}) => JSON.stringify({ source: 's', amount, ...more });
 
@@ -82,7 +84,7 @@ async function spoil(
     subSequenceNumber,
     partitionKey: 's',
     arrivedAt: 1_700_000_000_123,
-    sizeBytes: data.length,
+    sizeBytes: Buffer.byteLength(data),
   });
   return letter?.id ?? '';
 }
@@ -202,11 +204,74 @@ describe('a redrive', () => {
   it('of a given-up record leaves alone what is known of it as a dead letter', async () => {
     const id = await spoil(event(5, { request_id: 'r-1' }));
     const { data } = await queue.read(id);
-    const { shardId, sequenceNumber, partitionKey, arrivedAt } = (await letters())[0] as DeadLetterHead;
-    const record = { shardId, sequenceNumber, partitionKey, arrivedAt, data };
+    const { shardId, sequenceNumber, partitionKey } = (await letters())[0] as DeadLetterHead;
+    const record = { shardId, sequenceNumber, partitionKey, arrivedAt: 1_700_000_000_123, data };
     const why = { reason: 'batch-given-up', errorCode: 'batch-given-up', message: '' };
     expect(await queue.add([{ record, ...why }], stack.resources.stream)).toEqual([id]);
     expect(await letters()).toMatchObject([{ id, reason: 'processing-failed', errorCode: 'TypeError' }]);
+  });
+
+  it('keeps the identity of a record that begins with a byte order mark', async () => {
+    const id = await spoil(`\ufeff${event(5)}`);
+    await queue.redrive(id);
+    const [text = ''] = await onStream();
+    expect(text.startsWith('\ufeff')).toBe(true);
+    expect(JSON.parse(text.slice(1))).toEqual({
+      source: 's',
+      amount: 5,
+      request_id: idFromPosition(stack.resources.stream, '4711', 0),
+      redriven_from: id,
+    });
+  });
+
+  it('leaves the bytes of what is no UTF-8 as they are', async () => {
+    const data = Buffer.from('{"source":"s","amount":1,"note":"\xff"}', 'latin1');
+    const why = { reason: 'record-not-utf8', errorCode: 'record-not-utf8', message: '' };
+    const record = { ...streamRecord(1, 's', 1), data };
+    const [id = ''] = await queue.add([{ record, ...why }], stack.resources.stream);
+    await queue.redrive(id, { force: true });
+    expect(await bytesOnStream()).toEqual([data]);
+  });
+
+  it('keeps what grows beyond what the stream takes by its identity, and says so before', async () => {
+    const data = Buffer.from(event(5, { pad: '' }).replace('""', `"${'x'.repeat(1_048_500)}"`));
+    const why = { reason: 'processing-failed', errorCode: 'TypeError', message: '' };
+    const record = { ...streamRecord(1, 's', 1), data };
+    const [id = ''] = await queue.add([{ record, ...why }], stack.resources.stream);
+    const kept = { reason: 'record-too-large', message: expect.stringContaining('takes 1048576') };
+    expect(await queue.hindrance(id)).toMatchObject(kept);
+    expect(await queue.hindrance(id, { force: true })).toMatchObject(kept);
+    expect(await queue.redrive(id)).toMatchObject({ kind: 'kept', ...kept });
+    expect(await letters()).toHaveLength(1);
+  });
+
+  it('does not need the time at which its record arrived, whatever the table has there', async () => {
+    const id = await spoil('{"amount":5}');
+    await stack.dynamodb.send(
+      new UpdateItemCommand({
+        TableName: stack.resources.deadLetterTable,
+        Key: { id: { S: id }, chunk: { N: '0' } },
+        UpdateExpression: 'SET approximate_arrival_timestamp = :at',
+        ExpressionAttributeValues: { ':at': { N: '1e30' } },
+      }),
+    );
+    expect(await letters()).toMatchObject([{ id, arrivedAt: undefined }]);
+    expect(await queue.redrive(id)).toMatchObject({ kind: 'redriven' });
+  });
+
+  it('touches no letter that has not all its items', async () => {
+    const id = await spoil('{"amount":5}');
+    await stack.dynamodb.send(
+      new UpdateItemCommand({
+        TableName: stack.resources.deadLetterTable,
+        Key: { id: { S: id }, chunk: { N: '0' } },
+        UpdateExpression: 'SET chunks = :many',
+        ExpressionAttributeValues: { ':many': { N: '99999999' } },
+      }),
+    );
+    const incomplete = { code: 'dead-letter-incomplete', message: expect.stringContaining('1 of 99999999') };
+    await expect(queue.redrive(id)).rejects.toMatchObject(incomplete);
+    await expect(queue.purge(id)).rejects.toMatchObject(incomplete);
   });
 
   it('keeps what would fail again, unless it is forced', async () => {

@@ -7,7 +7,7 @@ import {
   paginateScan,
   type WriteRequest,
 } from '@aws-sdk/client-dynamodb';
-import { type KinesisClient, PutRecordCommand } from '@aws-sdk/client-kinesis';
+import { DescribeStreamSummaryCommand, type KinesisClient, PutRecordCommand } from '@aws-sdk/client-kinesis';
 import type { Clock } from '../../shared/clock.ts';
 import { InvalidEventError, WeirError } from '../../shared/errors.ts';
 import { REDRIVEN_FROM } from '../../shared/event.ts';
@@ -19,6 +19,15 @@ import { type DeadLetter, toRows } from '../sinks/dead-letters.ts';
 import { watermarkOf } from '../state/watermark.ts';
 
 const RETRY_MS = 100;
+/**
+ * Largest record of a stream that isn't set to take larger ones, its partition key included. Source: Kinesis API
+ * reference, PutRecord and UpdateMaxRecordSize.
+ */
+const MAX_RECORD_BYTES = 1_048_576;
+/** The last millisecond of the year 9999: what ISO 8601 writes with four digits. */
+const LAST_TIME = 253_402_300_799_999;
+/** Keeps a byte order mark, which the consumer passes over: a record's text stays as it is. */
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /** Reason of those that no pipeline saw fail. */
 export const GIVEN_UP = 'batch-given-up';
 
@@ -30,8 +39,8 @@ export interface DeadLetterHead {
   sequenceNumber: string;
   subSequenceNumber: number | undefined;
   partitionKey: string;
-  /** When Kinesis took the record, ms since the epoch. */
-  arrivedAt: number;
+  /** When Kinesis took the record, ms since the epoch; `undefined` when the table has no time there. */
+  arrivedAt: number | undefined;
   /** A stable code. */
   reason: string;
   /** The code of the error behind it. */
@@ -47,8 +56,15 @@ export interface DeadLetterHead {
 export type Redriven =
   /** It is on the stream again, at this place, and is no dead letter any more. */
   | { kind: 'redriven'; shardId: string; sequenceNumber: string }
-  /** It would fail again for this reason; it stays where it is. */
-  | { kind: 'kept'; reason: string; message: string };
+  /** It stays where it is, for this reason. */
+  | ({ kind: 'kept' } & Hindrance);
+
+/** Why a dead letter can't be redriven: it would fail again, or the stream doesn't take it. */
+export interface Hindrance {
+  /** A stable code. */
+  reason: string;
+  message: string;
+}
 
 export interface DeadLetterQueueDeps {
   dynamodb: DynamoDBClient;
@@ -61,6 +77,8 @@ export interface DeadLetterQueueDeps {
 /** The dead letters of an application, to be looked at and put through again. */
 export class DeadLetterQueue {
   readonly #deps: DeadLetterQueueDeps;
+  /** Bytes of the largest record, by stream, of those that were asked. */
+  readonly #largest = new Map<string, number>();
 
   constructor(deps: DeadLetterQueueDeps) {
     this.#deps = deps;
@@ -110,10 +128,11 @@ export class DeadLetterQueue {
       throw new WeirError('dead-letter-not-found', `there is no dead letter ${id}`);
     const head = headOf(first);
     const data = Buffer.concat(rows.map((row) => row.data?.B ?? new Uint8Array()));
-    if (data.byteLength !== head.sizeBytes) {
+    if (data.byteLength !== head.sizeBytes || rows.length !== head.chunks) {
       throw new WeirError(
         'dead-letter-incomplete',
-        `dead letter ${id} has ${data.byteLength} of ${head.sizeBytes} bytes: it is being written or removed`,
+        `dead letter ${id} has ${data.byteLength} of ${head.sizeBytes} bytes, in ${rows.length} of ${head.chunks} items: ` +
+          'it is being written or removed',
         { retryable: true },
       );
     }
@@ -122,13 +141,13 @@ export class DeadLetterQueue {
 
   /**
    * What `redrive` would find, without doing anything: why the record would fail again by today's code, as far as its
-   * bytes tell.
+   * bytes tell, or why its stream doesn't take it.
    *
    * @throws WeirError as `read`.
    */
-  async wouldFail(id: string): Promise<{ reason: string; message: string } | undefined> {
-    const { head, data } = await this.read(id);
-    return failureOf(recordOf(head, data), head.stream);
+  async hindrance(id: string, options: { force?: boolean } = {}): Promise<Hindrance | undefined> {
+    const prepared = await this.#prepare(id, options);
+    return prepared.kind === 'kept' ? prepared : undefined;
   }
 
   /**
@@ -150,21 +169,16 @@ export class DeadLetterQueue {
    * counts once, as a producer's retry does. One that was given up with its batch is such a retry itself: it may have been
    * stored after all.
    *
-   * @param options.force also when it would fail again by today's code.
+   * @param options.force also when it would fail again by today's code, as far as its stream takes it.
    * @throws WeirError as `read`, or what Kinesis and DynamoDB answer; the letter is there then.
    */
   async redrive(id: string, options: { force?: boolean } = {}): Promise<Redriven> {
     const { kinesis } = this.#deps;
-    const { head, data } = await this.read(id);
-    const record = recordOf(head, data);
-    const failure = failureOf(record, head.stream);
-    if (failure && !options.force) return { kind: 'kept', ...failure };
+    const prepared = await this.#prepare(id, options);
+    if (prepared.kind === 'kept') return prepared;
+    const { head, Data } = prepared;
     const answer = await kinesis.send(
-      new PutRecordCommand({
-        StreamName: head.stream,
-        PartitionKey: head.partitionKey,
-        Data: withIdentity(record, head),
-      }),
+      new PutRecordCommand({ StreamName: head.stream, PartitionKey: head.partitionKey, Data }),
     );
     await this.#remove(head);
     return {
@@ -172,6 +186,40 @@ export class DeadLetterQueue {
       shardId: answer.ShardId ?? '',
       sequenceNumber: answer.SequenceNumber ?? '',
     };
+  }
+
+  /** What goes on the stream for a dead letter, or what is against it. */
+  async #prepare(
+    id: string,
+    { force = false }: { force?: boolean },
+  ): Promise<{ kind: 'ready'; head: DeadLetterHead; Data: Uint8Array } | ({ kind: 'kept' } & Hindrance)> {
+    const { head, data } = await this.read(id);
+    const record = recordOf(head, data);
+    const failure = force ? undefined : failureOf(record, head.stream);
+    if (failure) return { kind: 'kept', ...failure };
+    const Data = withIdentity(record, head);
+    // One as large as the stream takes grows by its identity. Without it, it might count twice, or not at all.
+    const bytes = Data.byteLength + Buffer.byteLength(head.partitionKey);
+    const most = bytes <= MAX_RECORD_BYTES ? bytes : await this.#largestRecord(head.stream);
+    if (bytes <= most) return { kind: 'ready', head, Data };
+    const message =
+      `with its partition key and the identity that it keeps it has ${bytes} bytes, and the stream takes ${most}: ` +
+      'raise the largest record of the stream (UpdateMaxRecordSize)';
+    return { kind: 'kept', reason: 'record-too-large', message };
+  }
+
+  /** Bytes of the largest record that a stream takes, partition key included; where that isn't told, what each takes. */
+  async #largestRecord(stream: string): Promise<number> {
+    const known = this.#largest.get(stream);
+    if (known !== undefined) return known;
+    const bytes = await this.#deps.kinesis
+      .send(new DescribeStreamSummaryCommand({ StreamName: stream }))
+      .then(
+        ({ StreamDescriptionSummary: told }) => (told?.MaxRecordSizeInKiB ?? 0) * 1024 || MAX_RECORD_BYTES,
+        () => MAX_RECORD_BYTES,
+      );
+    this.#largest.set(stream, bytes);
+    return bytes;
   }
 
   /**
@@ -238,11 +286,14 @@ export function byPosition(a: DeadLetterHead, b: DeadLetterHead): number {
   return one < other ? -1 : 1;
 }
 
-function recordOf({ subSequenceNumber, ...place }: DeadLetterHead, data: Buffer): StreamRecord {
-  return { ...place, ...(subSequenceNumber === undefined ? {} : { subSequenceNumber }), data };
+function recordOf(
+  { subSequenceNumber, arrivedAt = 0, ...place }: DeadLetterHead,
+  data: Buffer,
+): StreamRecord {
+  return { ...place, ...(subSequenceNumber === undefined ? {} : { subSequenceNumber }), arrivedAt, data };
 }
 
-function failureOf(record: StreamRecord, stream: string): { reason: string; message: string } | undefined {
+function failureOf(record: StreamRecord, stream: string): Hindrance | undefined {
   try {
     decode(record, stream);
     return undefined;
@@ -261,10 +312,11 @@ function failureOf(record: StreamRecord, stream: string): { reason: string; mess
  * window that knows its id says so, since it was stored after the result.
  */
 function withIdentity(record: StreamRecord, { id, stream, reason }: DeadLetterHead): Uint8Array {
-  const text = Buffer.from(record.data).toString('utf8');
+  let text: string;
   let parsed: unknown;
   try {
-    parsed = JSON.parse(text);
+    text = utf8.decode(record.data);
+    parsed = JSON.parse(text.startsWith('\ufeff') ? text.slice(1) : text);
   } catch {
     return record.data;
   }
@@ -284,6 +336,7 @@ function withIdentity(record: StreamRecord, { id, stream, reason }: DeadLetterHe
 function headOf(row: Row): DeadLetterHead {
   const text = (name: string) => row[name]?.S ?? '';
   const number = (name: string) => Number(row[name]?.N ?? 0);
+  const arrivedAt = number('approximate_arrival_timestamp') * 1000;
   return {
     id: text('id'),
     stream: text('stream'),
@@ -291,7 +344,7 @@ function headOf(row: Row): DeadLetterHead {
     sequenceNumber: text('sequence_number'),
     subSequenceNumber: row.sub_sequence_number ? number('sub_sequence_number') : undefined,
     partitionKey: text('partition_key'),
-    arrivedAt: number('approximate_arrival_timestamp') * 1000,
+    arrivedAt: arrivedAt >= 0 && arrivedAt <= LAST_TIME ? arrivedAt : undefined,
     reason: text('reason'),
     errorCode: row.error_code?.S,
     message: text('message'),

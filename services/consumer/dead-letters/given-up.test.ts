@@ -46,6 +46,14 @@ describe('what a mapping gave up', () => {
     ['no record', batch()],
     ['another source', batch({ ...record, eventSourceARN: 'arn:aws:sqs:eu-west-1:000000000000:queue' })],
     ['no bytes', batch({ ...record, kinesis: { ...record.kinesis, data: '*' } })],
+    [
+      'a time beyond all',
+      batch({ ...record, kinesis: { ...record.kinesis, approximateArrivalTimestamp: 1e300 } }),
+    ],
+    [
+      'a key that Kinesis does not take',
+      batch({ ...record, kinesis: { ...record.kinesis, partitionKey: 'k'.repeat(257) } }),
+    ],
     ['a place of its own making', batch({ ...record, eventID: 'shardId-000000000000/../x:7' })],
     [
       'one bad record among good ones',

@@ -16,9 +16,10 @@ const event = z.object({
         eventSourceARN: z.string().regex(SOURCE_ARN),
         kinesis: z.object({
           sequenceNumber: z.string().regex(/^\d+$/),
-          partitionKey: z.string().min(1),
+          partitionKey: z.string().min(1).max(256),
           data: z.base64(),
-          approximateArrivalTimestamp: z.number().nonnegative(),
+          // Seconds; to the end of the year 9999.
+          approximateArrivalTimestamp: z.number().nonnegative().max(253_402_300_799),
         }),
       }),
     )
