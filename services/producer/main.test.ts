@@ -121,7 +121,7 @@ it('serves metrics and health on the admin port, with every outcome at 0 from th
     expect(metrics).toContain(`weir_producer_events_total{outcome="${outcome}",service="producer"} 0`);
   }
   expect(metrics).toContain('weir_producer_buffered_records{service="producer"} 0');
-  expect((await fetch(`${admin}/livez`)).status).toBe(200);
+  expect(await (await fetch(`${admin}/livez`)).json()).toEqual({ ok: true, stalled: {} });
   await vi.waitFor(async () => expect((await fetch(`${admin}/readyz`)).status).toBe(200), 5_000);
   expect((await fetch(`http://127.0.0.1:${ports.port}/ready`)).status).toBe(200);
   // A throttle alone leaves it ready.

@@ -16,6 +16,7 @@ import { BodyBudget } from './http/body-reader.ts';
 import { listenerOf, messagesOf } from './http/messages.ts';
 import { IdempotencyWindow } from './ingest/idempotency-window.ts';
 import { Ingest } from './ingest/ingest.ts';
+import { liveness } from './liveness.ts';
 import { createProducerMetrics, observeProducer } from './metrics.ts';
 import { Readiness } from './readiness.ts';
 import { ShardRouter } from './shards/shard-router.ts';
@@ -132,7 +133,7 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
   server.maxConnections = config.MAX_CONNECTIONS;
   const admin = createAdminServer({
     registry,
-    live: () => ({ ok: true }),
+    live: () => liveness(batcher, config),
     ready: () => readiness.report(),
   });
 

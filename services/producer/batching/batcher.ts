@@ -68,7 +68,8 @@ export class Batcher {
   readonly #caller: Caller;
   readonly #backlog: Backlog;
   #map: ShardMap | undefined;
-  #inFlightCalls = 0;
+  /** The calls under way, the one that began first in front. */
+  readonly #calls = new Set<{ readonly startedAt: number }>();
   #draining = false;
   #notStored = 0;
   #failingSince: number | undefined;
@@ -90,7 +91,13 @@ export class Batcher {
     return this.#backlog.bytes;
   }
   get inFlightCalls(): number {
-    return this.#inFlightCalls;
+    return this.#calls.size;
+  }
+  /** How long the call that began first has been under way, in ms; 0 when there is none. */
+  get longestCallMs(): number {
+    const now = this.#deps.clock.monotonic();
+    const [first] = this.#calls;
+    return first ? now - first.startedAt : 0;
   }
   get throttledShards(): number {
     return this.#backlog.throttledShards;
@@ -220,7 +227,7 @@ export class Batcher {
           sendableBytes: this.#lanes.sendableBytes,
           fullestShardBytes: this.#lanes.fullestShardBytes,
           oldestAgeMs: now - (this.#lanes.oldestSendableAt ?? now),
-          inFlightCalls: this.#inFlightCalls,
+          inFlightCalls: this.#calls.size,
           draining: this.#draining,
         },
         limits,
@@ -255,9 +262,10 @@ export class Batcher {
     const { lanes, expired } = this.#lanes.take(packer, clock.monotonic());
     for (const event of expired) this.#fail(event);
     const records = packer.records();
-    this.#inFlightCalls++;
+    const call = { startedAt: clock.monotonic() };
+    this.#calls.add(call);
     const result = records.length > 0 ? await this.#caller.put(records) : undefined;
-    this.#inFlightCalls--;
+    this.#calls.delete(call);
     const again = result ? this.#settle(result) : new Map<string, Pending[]>();
     const shardOf = (key: string) => this.#map?.shardOf(key);
     for (const lane of lanes) this.#lanes.release(lane, again.get(lane.key) ?? NOTHING, shardOf);
