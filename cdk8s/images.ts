@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ConfigError } from '../services/shared/errors.ts';
-import type { Image } from './environments/names.ts';
+import { type Image, stageOf } from './environments/names.ts';
 import { repositoryUri } from './environments/registry.ts';
 import type { Environment } from './environments/schema.ts';
 import digests from './images.json' with { type: 'json' };
@@ -9,7 +9,7 @@ const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/, 'expected sha256: and 6
 const images = z.strictObject({ producer: digest, consumer: digest, controller: digest });
 const schema = z.strictObject({ dev: images, staging: images, prod: images });
 
-/** The digests that each environment runs, as the workflows `images` and `promote` write them. */
+/** The digests that each stage runs, as the workflows `images` and `promote` write them. */
 export type ImageDigests = z.output<typeof schema>;
 
 /** @throws ConfigError when `cdk8s/images.json` names something else than a digest. */
@@ -20,7 +20,7 @@ export function parseDigests(json: unknown): ImageDigests {
   throw new ConfigError(`cdk8s/images.json is not usable:\n${problems.join('\n')}`);
 }
 
-/** The image of an environment, by its digest: `<registry>/weir/<image>@sha256:…`. */
+/** The image of an environment's stage, by its digest: `<registry>/weir/<image>@sha256:…`. */
 export function imageReference(env: Environment, image: Image): string {
-  return `${repositoryUri(image)}@${parseDigests(digests)[env.name][image]}`;
+  return `${repositoryUri(image)}@${parseDigests(digests)[stageOf(env)][image]}`;
 }

@@ -1,19 +1,23 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { App, Chart, Testing } from 'cdk8s';
 import { afterAll, describe, expect, it } from 'vitest';
 import { VARIATIONS } from '../infra/testing/variations.ts';
+import { detectionEnv, detectorParameters } from '../services/consumer/config.ts';
 import { controllerEnv } from '../services/controller/config.ts';
+import { loadDetector } from '../services/detectors/registry.ts';
+import { parseEnv } from '../services/shared/config.ts';
 import { CLUSTER_KINDS, SCALED_DEPLOYMENTS } from './apps/argocd.ts';
 import { compare, write } from './charts-folder.ts';
 import { Config } from './constructs/config.ts';
 import { HardenedDeployment } from './constructs/hardened-deployment.ts';
 import { dev } from './environments/dev.ts';
 import { environments } from './environments/environments.ts';
+import { prod } from './environments/prod.ts';
 import { defineEnvironment, type Environment } from './environments/schema.ts';
-import { parseDigests } from './images.ts';
+import { imageReference, parseDigests } from './images.ts';
 import { type Manifest, renderCharts, renderEnvironment } from './render.ts';
 import { violations } from './rules.ts';
 import { WAVE_ANNOTATION, waveOf } from './waves.ts';
@@ -137,6 +141,106 @@ describe.each(Object.entries(VARIATIONS))('%s', (_, env) => {
     const kinds = new Set(objects.map(({ kind }) => kind));
     expect(kinds.has('Ingress')).toBe(env.producer.ingress.kind === 'alb');
     expect(kinds.has('HTTPRoute')).toBe(env.producer.ingress.kind === 'gateway');
+  });
+});
+
+describe('what an environment chooses', () => {
+  const chosen = Object.values(VARIATIONS).find(({ stage }) => stage !== undefined) as Environment;
+  const objects = objectsOf(chosen);
+  const variables = (app: string) => {
+    const config = objects.find(
+      (o) => o.kind === 'ConfigMap' && new RegExp(`^weir-${app}-[0-9a-f]{8}$`).test(o.metadata.name),
+    );
+    return (config as unknown as { data: Record<string, string> }).data;
+  };
+  // biome-ignore lint/suspicious/noExplicitAny: a manifest's fields have no types
+  const podOf = (name: string): any => (find(objects, 'Deployment', name) as any).spec.template.spec;
+  const egressOf = (name: string) =>
+    (find(objects, 'NetworkPolicy', name) as unknown as { spec: { egress: object[] } }).spec.egress;
+
+  it('is scored by its champion and challengers, of which each is made as the pod will make it', async () => {
+    const config = parseEnv(detectionEnv, variables('consumer'));
+    expect(config).toMatchObject({
+      DETECTOR: 'adaptive',
+      CHALLENGERS: ['keen', 'pump'],
+      CHALLENGER_LIMIT_MICROS: 500,
+    });
+    const [container] = podOf('weir-consumer').containers;
+    const mounted = new Map<string, Buffer>();
+    for (const volume of podOf('weir-consumer').volumes) {
+      const { mountPath } = container.volumeMounts.find((m: { name: string }) => m.name === volume.name);
+      const { binaryData } = find(objects, 'ConfigMap', volume.configMap.name) as unknown as {
+        binaryData: Record<string, string>;
+      };
+      for (const [file, base64] of Object.entries(binaryData))
+        mounted.set(`${mountPath}/${file}`, Buffer.from(base64, 'base64'));
+    }
+    const readModel = async (path: string) => {
+      const bytes = mounted.get(path);
+      if (!bytes) throw new Error(`${path} is not in the pod`);
+      return bytes;
+    };
+    for (const name of [config.DETECTOR, ...config.CHALLENGERS])
+      expect((await loadDetector(name, detectorParameters(config), { readModel })).name).toBe(name);
+  });
+
+  it('is rendered with its model or not at all', () => {
+    const model = (path: string) => ({
+      ...chosen,
+      detection: { detector: 'onnx', threshold: 1, params: { onnx: { model: path } } },
+    });
+    expect(() => objectsOf(model('models/none.onnx'))).toThrow(
+      /prod-singapore: model of detector onnx: ENOENT.*models\/none\.onnx/,
+    );
+    const large = join(folder, 'large.onnx');
+    writeFileSync(large, Buffer.alloc(1024 * 1024 + 1));
+    const path = relative(fileURLToPath(new URL('../', import.meta.url)), large);
+    expect(() => objectsOf(model(path))).toThrow(/models of 1048577 bytes are more than a ConfigMap holds/);
+    const inImage = objectsOf(model('/models/pump.onnx'));
+    expect(inImage.filter(({ metadata }) => metadata.name.includes('models'))).toEqual([]);
+    expect(JSON.stringify(inImage)).toContain('/models/pump.onnx');
+  });
+
+  it('lets in by tokens, without a key file', () => {
+    expect(variables('producer')).toMatchObject({
+      AUTH: 'jwt',
+      JWT_ISSUER: 'https://login.weir.example',
+      JWT_AUDIENCE: 'weir',
+      JWT_JWKS_URL: 'https://login.weir.example/.well-known/jwks.json',
+      JWT_ALGORITHMS: 'ES256',
+      JWT_SOURCES_CLAIM: 'scope',
+      CORS_ORIGINS: 'https://app.weir.example,https://ops.weir.example',
+    });
+    expect(variables('producer')).not.toHaveProperty('AUTH_KEYS_FILE');
+    expect(podOf('weir-producer')).not.toHaveProperty('volumes');
+    expect(objects.filter(({ kind }) => kind === 'SecretProviderClass')).toEqual([]);
+    const origins = { ...chosen, producer: { ...chosen.producer, corsOrigins: ['app.weir.example'] } };
+    expect(() => objectsOf(origins)).toThrow(/CORS_ORIGINS="app.weir.example": expected/);
+  });
+
+  it('is traced by producer and consumer, to the collector and nowhere else', () => {
+    const rule = {
+      to: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'observability' } } }],
+      ports: [{ port: 4318, protocol: 'TCP' }],
+    };
+    for (const app of ['producer', 'consumer']) {
+      expect(variables(app)).toMatchObject({
+        OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector.observability.svc:4318',
+        OTEL_TRACES_SAMPLER_ARG: '0.1',
+      });
+      expect(egressOf(`weir-${app}`)).toContainEqual(rule);
+    }
+    for (const app of ['console', 'controller']) expect(egressOf(`weir-${app}`)).not.toContainEqual(rule);
+    const outside = { ...chosen, tracing: { endpoint: 'https://traces.vendor.example', ratio: 1 } };
+    expect(JSON.stringify(objectsOf(outside).filter((o) => o.kind === 'NetworkPolicy'))).toBe(
+      JSON.stringify(objectsOf({ ...chosen, tracing: undefined }).filter((o) => o.kind === 'NetworkPolicy')),
+    );
+  });
+
+  it("runs its stage's images, and writes metrics into the log", () => {
+    expect(variables('consumer').METRICS_EMF).toBe('true');
+    const image = (env: Environment) => imageReference(env, 'consumer');
+    expect(image(chosen)).toBe(image(prod));
   });
 });
 

@@ -9,7 +9,7 @@ const app = new App();
 addStacks(app, {
   environments: chosenEnvironments(environments, app.node.tryGetContext('environment')),
   registry,
-  pullAccounts: environments.map((e) => e.account),
+  pullAccounts: [...new Set(environments.map((e) => e.account))],
   lambdaBundle: 'dist/lambda',
 });
 app.synth();

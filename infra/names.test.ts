@@ -2,6 +2,8 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { environments } from '../cdk8s/environments/environments.ts';
+import { consumerGroups } from '../cdk8s/environments/names.ts';
+import { tableNames } from '../services/shared/tables.ts';
 import { type CfnTemplate, ofType, templatesOf, testApp } from './testing/templates.ts';
 
 /** What manifests name that the infrastructure makes, by the variable or field that names it. */
@@ -65,12 +67,13 @@ describe.each(environments)('names in charts/$name', (env) => {
       ofType(template, type).map(({ Properties }) => Properties);
     expect([...names.streams]).toEqual(properties(data, 'AWS::Kinesis::Stream').map((s) => s.Name));
     expect(names.tables.size).toBeGreaterThan(0);
-    expect(
-      missing(
-        names.tables,
-        properties(data, 'AWS::DynamoDB::GlobalTable').map((t) => t.TableName),
-      ),
-    ).toEqual([]);
+    // Replicas are made with the tables that they are of.
+    const replicas = env.records.replicaKeyArn === undefined ? [] : consumerGroups(env).map(tableNames);
+    const made = [
+      ...properties(data, 'AWS::DynamoDB::GlobalTable').map((t) => t.TableName),
+      ...replicas.flatMap(({ records, deadLetters }) => [records, deadLetters]),
+    ];
+    expect(missing(names.tables, made)).toEqual([]);
     expect([...names.regions]).toEqual([env.region]);
     const registry = templates['weir-registry'] as CfnTemplate;
     expect(

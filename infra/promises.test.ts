@@ -253,6 +253,17 @@ const BREAKS: Break[] = [
     (t) => (first(t, 'AWS::Budgets::Budget').Budget.BudgetLimit.Amount = 1e9),
   ],
   [
+    'access',
+    'a key file that the producer may not read',
+    /keys of clients may be read/,
+    (t) => {
+      for (const { Properties } of ofType(t, 'AWS::IAM::Policy'))
+        Properties.PolicyDocument.Statement = Properties.PolicyDocument.Statement.filter(
+          (statement: Loose) => statement.Sid !== 'ApiKeys',
+        );
+    },
+  ],
+  [
     'network',
     'endpoints open to the world',
     /endpoints take HTTPS/,

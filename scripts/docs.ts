@@ -7,7 +7,7 @@ import { consoleEnv } from '../services/console/config.ts';
 import { consumerEnv } from '../services/consumer/config.ts';
 import { controllerEnv } from '../services/controller/config.ts';
 import { producerEnv } from '../services/producer/config.ts';
-import { commonEnv, describeEnv, type EnvShape } from '../services/shared/config.ts';
+import { commonEnv, describeEnv, type EnvShape, tracingEnv } from '../services/shared/config.ts';
 import { cliReference } from './reference/cli.ts';
 import { crdReference } from './reference/crd.ts';
 import { httpReference } from './reference/http.ts';
@@ -25,7 +25,9 @@ function variables(shape: EnvShape): string {
 }
 
 function own(shape: EnvShape): EnvShape {
-  return Object.fromEntries(Object.entries(shape).filter(([name]) => !(name in commonEnv)));
+  return Object.fromEntries(
+    Object.entries(shape).filter(([name]) => !(name in commonEnv || name in tracingEnv)),
+  );
 }
 
 function configuration(): string {
@@ -40,6 +42,14 @@ chain (environment, web identity of a pod, instance role).
 ## All services
 
 ${variables(commonEnv)}
+
+## Traces
+
+Producer and consumer in pods; the function is traced by X-Ray. OpenTelemetry's exporter reads further variables of the standard itself:
+\`OTEL_EXPORTER_OTLP_HEADERS\`, \`_TIMEOUT\`, \`_COMPRESSION\`, \`_CERTIFICATE\`, \`_CLIENT_CERTIFICATE\`, \`_CLIENT_KEY\`, and the same with
+\`_TRACES\` before the last part. \`OTEL_TRACES_SAMPLER\` is not read: it is always \`parentbased_traceidratio\`.
+
+${variables(tracingEnv)}
 
 ## Producer
 
@@ -59,6 +69,16 @@ ${variables(own(controllerEnv))}
 ## Console
 
 ${variables(own(consoleEnv))}
+
+## The weir command
+
+Options win. Without them it reads what services read of region, stream, tables and endpoints, and besides:
+
+| variable | what it is |
+|---|---|
+| \`WEIR_URL\` | Address of the producer; left out: \`http://127.0.0.1:8080\`. |
+| \`WEIR_API_KEY\` | Key or token for the producer, where it wants one. |
+| \`NO_COLOR\` | Anything: no colours. |
 `;
 }
 

@@ -7,13 +7,15 @@
  * - `--push`: with buildx into our registry, with SBOM and provenance, by the tag `v<version>-<revision>`; one that is there
  *   already stays, tags being immutable. `--digests FOLDER` writes `<repository>@sha256:…` into `FOLDER/<name>`.
  *
- * The same revision gives the same layers; with buildx the same image digest too (times are the commit's).
+ * The consumer's has ONNX Runtime in it when a detector of an environment needs it. The same revision gives the same layers; with buildx the same image digest too (times are the commit's).
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { usesModels } from '../cdk8s/environments/detection.ts';
+import { environments } from '../cdk8s/environments/environments.ts';
 import { IMAGES, type Image } from '../cdk8s/environments/names.ts';
 import { repositoryUri } from '../cdk8s/environments/registry.ts';
 import packageJson from '../package.json' with { type: 'json' };
@@ -91,7 +93,11 @@ function pushed(name: Image, image: string): string {
 }
 
 function build(command: readonly string[], name: Image, args: readonly string[]): void {
-  const buildArgs = [`BASE=${values.base}`, `VERSION=${packageJson.version}`, `REVISION=${revision}`];
+  const onnx = name === 'consumer' && environments.some(({ detection }) => usesModels(detection));
+  const buildArgs = [
+    ...[`BASE=${values.base}`, `VERSION=${packageJson.version}`, `REVISION=${revision}`],
+    ...(onnx ? ['ONNX=true'] : []),
+  ];
   const { status } = spawnSync(
     'docker',
     [

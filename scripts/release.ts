@@ -11,26 +11,23 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { IMAGES, type Image } from '../cdk8s/environments/names.ts';
+import { IMAGES, type Image, isStage, type Stage } from '../cdk8s/environments/names.ts';
 import { repositoryUri } from '../cdk8s/environments/registry.ts';
-import type { Environment } from '../cdk8s/environments/schema.ts';
 import { type ImageDigests, parseDigests } from '../cdk8s/images.ts';
 import { ConfigError } from '../services/shared/errors.ts';
-
-type Name = Environment['name'];
 
 const DIGESTS_FILE = 'cdk8s/images.json';
 /** What a proposal may hold: an edit of anything else would ride along unseen. */
 const PATHS = [DIGESTS_FILE, 'charts'];
 /** Where an environment's images come from. */
-const BEFORE: Readonly<Partial<Record<Name, Name>>> = { staging: 'dev', prod: 'staging' };
+const BEFORE: Readonly<Partial<Record<Stage, Stage>>> = { staging: 'dev', prod: 'staging' };
 const NO_DIGEST = `sha256:${'0'.repeat(64)}`;
 const USAGE = `usage: npm run release -- record <dev|staging|prod> <folder> | promote <staging|prod> | propose <dev|staging|prod>`;
 
 /** The digests with those of `references` (`<repository>@sha256:…`) in an environment. @throws ConfigError for images that are not Weir's. */
 export function record(
   digests: ImageDigests,
-  to: Name,
+  to: Stage,
   references: Readonly<Record<string, string>>,
 ): ImageDigests {
   const changed: Partial<Record<Image, string>> = {};
@@ -47,17 +44,13 @@ export function record(
 }
 
 /** The digests with those of the environment before in `to`. @throws ConfigError when there is none, or it runs nothing yet. */
-export function promote(digests: ImageDigests, to: Name): ImageDigests {
+export function promote(digests: ImageDigests, to: Stage): ImageDigests {
   const from = BEFORE[to];
   if (from === undefined)
     throw new ConfigError(`${to} gets its images from a build, not from an environment`);
   const missing = IMAGES.filter((image) => digests[from][image] === NO_DIGEST);
   if (missing.length > 0) throw new ConfigError(`${from} has no image yet of ${missing.join(', ')}`);
   return { ...digests, [to]: { ...digests[from] } };
-}
-
-function isEnvironment(word: string | undefined): word is Name {
-  return word === 'dev' || word === 'staging' || word === 'prod';
 }
 
 function readDigests(): ImageDigests {
@@ -80,7 +73,7 @@ function output(program: string, ...args: string[]): string {
 }
 
 /** One branch an environment: a newer proposal replaces the older one, so that nobody merges digests in the wrong order. */
-function propose(to: Name): void {
+function propose(to: Stage): void {
   if (output('git', 'status', '--porcelain', '--', ...PATHS) === '') {
     console.log(`${to} runs these images already: nothing to propose`);
     return;
@@ -124,7 +117,7 @@ function propose(to: Name): void {
 }
 
 function main([command, to, folder]: readonly string[]): void {
-  if (!isEnvironment(to)) throw new ConfigError(USAGE);
+  if (!isStage(to)) throw new ConfigError(USAGE);
   if (command === 'record' && folder !== undefined)
     writeDigests(record(readDigests(), to, referencesIn(folder)));
   else if (command === 'promote') writeDigests(promote(readDigests(), to));

@@ -5,7 +5,10 @@ import * as kinesis from '@aws-sdk/client-kinesis';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { environments } from '../cdk8s/environments/environments.ts';
+import { prod } from '../cdk8s/environments/prod.ts';
 import { registry } from '../cdk8s/environments/registry.ts';
+import { defineEnvironment, type Environment, type EnvironmentInput } from '../cdk8s/environments/schema.ts';
+import { renderCharts } from '../cdk8s/render.ts';
 import { commandsOf, wordsOf } from './commands-of.ts';
 import { findTool } from './kube/assets.ts';
 import { describeWithTools } from './kube/cluster.ts';
@@ -103,6 +106,44 @@ describe('commands on all pages', () => {
     const [action, to] = wordsOf(command).slice(4);
     expect(['record', 'promote', 'propose']).toContain(action);
     expect(['dev', 'staging', 'prod']).toContain(to);
+  });
+});
+
+describe('settings of an environment', () => {
+  const blocks = PAGES.flatMap((page) =>
+    [...readFileSync(page, 'utf8').matchAll(/^ *```js\n([\s\S]*?)^ *```/gm)].map(([, code = '']) => code),
+  );
+  const defined = blocks.filter((code) => code.includes('defineEnvironment('));
+  /** What the pages say one after another, as changes of prod. */
+  const settings = blocks
+    .filter((code) => !defined.includes(code))
+    .map((code) => new Function(`return {${code}}`)() as Record<string, object>);
+
+  it('are taken as they stand in the guides', () => {
+    expect(settings.length).toBeGreaterThan(3);
+    // What stands alone are two lines of `detection`, once there are challengers.
+    const [promoted, ...more] = settings.filter((change) => 'detector' in change);
+    expect(more).toEqual([]);
+    let env: EnvironmentInput = prod;
+    for (const change of settings.filter((change) => change !== promoted)) {
+      const [[key = '', value] = []] = Object.entries(change);
+      const before = env[key as keyof EnvironmentInput] as object | undefined;
+      env = defineEnvironment({ ...env, [key]: { ...before, ...value } });
+      expect(env[key as keyof EnvironmentInput]).toMatchObject(value ?? {});
+    }
+    const detection = { ...env.detection, ...promoted };
+    expect(detection.challengers).toHaveLength(1);
+    expect(() => defineEnvironment({ ...env, detection })).not.toThrow();
+  });
+
+  it('make a second region that renders, beside the first', () => {
+    expect(defined).toHaveLength(1);
+    const body = defined[0]?.replace(/^\s*export const \w+ =/, 'return') ?? '';
+    const second = new Function('defineEnvironment', 'prod', body)(defineEnvironment, prod) as Environment;
+    const files = [...renderCharts([...environments, second]).keys()];
+    expect(files.filter((path) => path.startsWith(`${second.name}/`))).toHaveLength(
+      files.filter((path) => path.startsWith('prod/')).length,
+    );
   });
 });
 

@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { ApiObject } from 'cdk8s';
 import { k8s } from 'cdk8s-plus-27';
 import type { Construct } from 'constructs';
+import { hashedName } from '../constructs/hashed-name.ts';
 import { NAME, PART_OF_WEIR } from '../constructs/labels.ts';
 import type { Environment } from '../environments/schema.ts';
 import { dashboard } from '../monitoring/dashboard.ts';
@@ -19,7 +19,7 @@ export function monitoring(scope: Construct, env: Environment): void {
   const json = `${JSON.stringify(dashboard(env), undefined, 2)}\n`;
   new k8s.KubeConfigMap(scope, 'Dashboard', {
     metadata: {
-      name: `weir-dashboard-${createHash('sha256').update(json).digest('hex').slice(0, 8)}`,
+      name: hashedName('weir-dashboard', json),
       namespace: env.namespace,
       // Grafana's sidecar loads what has it (kube-prometheus-stack's default).
       labels: { grafana_dashboard: '1' },

@@ -14,11 +14,13 @@ import {
   HTTP_PORT,
   servicePort,
   toAws,
+  toCollector,
   toDns,
 } from '../constructs/network.ts';
 import { createServiceAccount } from '../constructs/service-account.ts';
 import { apiKeysSecretName } from '../environments/names.ts';
 import type { Environment } from '../environments/schema.ts';
+import { tracingVariables } from '../environments/tracing.ts';
 import { imageReference } from '../images.ts';
 
 const APP = 'producer';
@@ -33,6 +35,7 @@ export const PRODUCER_ADMIN = `${PRODUCER}-admin`;
 
 export function producer(scope: Construct, env: Environment): void {
   const { namespace } = env;
+  const { auth, corsOrigins } = env.producer;
   const metadata = { name: PRODUCER, namespace };
   const selector = labelsOf(APP);
   const config = new Config(scope, 'Config', {
@@ -43,15 +46,16 @@ export function producer(scope: Construct, env: Environment): void {
       AWS_REGION: env.region,
       PORT: String(HTTP_PORT),
       ADMIN_PORT: String(ADMIN_PORT),
-      AUTH: 'api-key',
-      AUTH_KEYS_FILE: `${KEYS_FOLDER}/${KEYS_FILE}`,
+      ...authVariables(auth),
+      ...(corsOrigins.length === 0 ? {} : { CORS_ORIGINS: corsOrigins.join(',') }),
+      ...tracingVariables(env.tracing),
       // The load balancer. Only its addresses and those of the VPC get here, says the NetworkPolicy.
       TRUST_PROXY: '1',
       // No load balancer of AWS's limits a body.
       MAX_BATCH_BYTES: String(10 * 1024 * 1024),
     },
   });
-  keys(scope, env);
+  if (auth.kind === 'api-key') keys(scope, env);
   new HardenedDeployment(scope, 'Deployment', {
     app: APP,
     namespace,
@@ -65,7 +69,9 @@ export function producer(scope: Construct, env: Environment): void {
     cpuMillis: 500,
     memoryMiB: 512,
     priority: PRIORITY.pipeline,
-    secret: { secretProviderClass: `${PRODUCER}-api-keys`, path: KEYS_FOLDER },
+    ...(auth.kind === 'api-key'
+      ? { secret: { secretProviderClass: `${PRODUCER}-api-keys`, path: KEYS_FOLDER } }
+      : {}),
   });
   new k8s.KubeService(scope, 'Service', {
     metadata,
@@ -78,10 +84,23 @@ export function producer(scope: Construct, env: Environment): void {
   autoscaler(scope, env);
   allow(scope, env, APP, {
     ingress: [fromLoadBalancers(env), fromPods(ADMIN_PORT, 'console'), fromPrometheus],
-    egress: [toDns, ...toAws(env)],
+    egress: [toDns, ...toCollector(env), ...toAws(env)],
   });
   if (env.producer.ingress.kind === 'alb') loadBalancer(scope, env, env.producer.ingress);
   else httpRoute(scope, env, env.producer.ingress);
+}
+
+function authVariables(auth: Environment['producer']['auth']): Record<string, string> {
+  if (auth.kind === 'api-key') return { AUTH: auth.kind, AUTH_KEYS_FILE: `${KEYS_FOLDER}/${KEYS_FILE}` };
+  const { issuer, audience, jwksUrl, algorithms, sourcesClaim } = auth;
+  return {
+    AUTH: auth.kind,
+    JWT_ISSUER: issuer,
+    JWT_AUDIENCE: audience,
+    JWT_JWKS_URL: jwksUrl,
+    ...(algorithms === undefined ? {} : { JWT_ALGORITHMS: algorithms.join(',') }),
+    ...(sourcesClaim === undefined ? {} : { JWT_SOURCES_CLAIM: sourcesClaim }),
+  };
 }
 
 /** The API keys, which the Secrets Store CSI driver fetches with the pod's own role: they are never a Secret. */

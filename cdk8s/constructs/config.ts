@@ -1,13 +1,10 @@
-import { createHash } from 'node:crypto';
 import { k8s } from 'cdk8s-plus-27';
 import { Construct } from 'constructs';
 import { type EnvOf, type EnvShape, parseEnv } from '../../services/shared/config.ts';
 import { ConfigError } from '../../services/shared/errors.ts';
+import { hashedName } from './hashed-name.ts';
 
-/**
- * The environment variables of a service as an immutable ConfigMap, whose name ends in a hash of its content: a
- * changed value makes another ConfigMap and so rolls the pods, and a rollback finds the old one.
- */
+/** The environment variables of a service as an immutable ConfigMap, whose name ends in a hash of its content. */
 export class Config<S extends EnvShape> extends Construct {
   readonly name: string;
   /** As the service will read it, with its defaults. */
@@ -32,8 +29,7 @@ export class Config<S extends EnvShape> extends Construct {
     if (unknown.length > 0) throw new ConfigError(`${name}: no such variable: ${unknown.join(', ')}`);
     this.values = parseEnv(shape, data);
     const sorted = Object.fromEntries(Object.entries(data).sort(([a], [b]) => (a < b ? -1 : 1)));
-    const hash = createHash('sha256').update(JSON.stringify(sorted)).digest('hex').slice(0, 8);
-    this.name = `${name}-${hash}`;
+    this.name = hashedName(name, JSON.stringify(sorted));
     new k8s.KubeConfigMap(this, 'ConfigMap', {
       metadata: { name: this.name, namespace },
       immutable: true,

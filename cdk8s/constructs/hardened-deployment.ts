@@ -18,6 +18,12 @@ interface SecretMount {
   path: string;
 }
 
+/** A folder with the files of a ConfigMap. */
+interface FilesMount {
+  configMap: string;
+  path: string;
+}
+
 export interface HardenedDeploymentProps {
   app: App;
   namespace: string;
@@ -46,6 +52,7 @@ export interface HardenedDeploymentProps {
   nodeOptions?: string;
   priority: string;
   secret?: SecretMount;
+  files?: FilesMount;
 }
 
 /**
@@ -96,7 +103,7 @@ export class HardenedDeployment extends Construct {
 }
 
 function podSpec(props: HardenedDeploymentProps, labels: Record<string, string>): k8s.PodSpec {
-  const { secret } = props;
+  const volumes = mountsOf(props).map(({ volume }) => volume);
   return {
     serviceAccountName: props.serviceAccount,
     automountServiceAccountToken: props.apiToken,
@@ -123,21 +130,25 @@ function podSpec(props: HardenedDeploymentProps, labels: Record<string, string>)
       }),
     ),
     containers: [container(props)],
-    ...(secret === undefined
-      ? {}
-      : {
-          volumes: [
-            {
-              name: 'secret',
-              csi: {
-                driver: 'secrets-store.csi.k8s.io',
-                readOnly: true,
-                volumeAttributes: { secretProviderClass: secret.secretProviderClass },
-              },
-            },
-          ],
-        }),
+    ...(volumes.length === 0 ? {} : { volumes }),
   };
+}
+
+/** What is mounted into the container, and where. */
+function mountsOf({ secret, files }: HardenedDeploymentProps): { volume: k8s.Volume; path: string }[] {
+  const mounts: { volume: k8s.Volume; path: string }[] = [];
+  if (secret !== undefined) {
+    const { secretProviderClass } = secret;
+    const csi = {
+      driver: 'secrets-store.csi.k8s.io',
+      readOnly: true,
+      volumeAttributes: { secretProviderClass },
+    };
+    mounts.push({ path: secret.path, volume: { name: 'secret', csi } });
+  }
+  if (files !== undefined)
+    mounts.push({ path: files.path, volume: { name: 'files', configMap: { name: files.configMap } } });
+  return mounts;
 }
 
 function container(props: HardenedDeploymentProps): k8s.Container {
@@ -146,6 +157,9 @@ function container(props: HardenedDeploymentProps): k8s.Container {
     periodSeconds,
     failureThreshold,
     timeoutSeconds: 2,
+  });
+  const volumeMounts = mountsOf(props).map(({ volume, path }): k8s.VolumeMount => {
+    return { name: volume.name, mountPath: path, readOnly: true };
   });
   const memory = k8s.Quantity.fromString(`${props.memoryMiB}Mi`);
   return {
@@ -177,8 +191,6 @@ function container(props: HardenedDeploymentProps): k8s.Container {
       readOnlyRootFilesystem: true,
       capabilities: { drop: ['ALL'] },
     },
-    ...(props.secret === undefined
-      ? {}
-      : { volumeMounts: [{ name: 'secret', mountPath: props.secret.path, readOnly: true }] }),
+    ...(volumeMounts.length === 0 ? {} : { volumeMounts }),
   };
 }

@@ -1,6 +1,7 @@
 import { k8s } from 'cdk8s-plus-27';
 import type { Construct } from 'constructs';
 import type { Environment } from '../environments/schema.ts';
+import { collectorInCluster } from '../environments/tracing.ts';
 import { type App, labelsOf } from './labels.ts';
 
 /** What exists in the cluster beside Weir, by the names that it usually has. */
@@ -55,6 +56,12 @@ export function toAws(env: Environment): Egress[] {
     { to: [{ ipBlock: { cidr: '0.0.0.0/0', except: NOT_PUBLIC } }, ...endpoints], ports: tcp(443) },
     ...agent,
   ];
+}
+
+/** To a collector of traces in the cluster; one outside of it is among the public addresses. */
+export function toCollector(env: Environment): Egress[] {
+  const collector = env.tracing && collectorInCluster(env.tracing.endpoint);
+  return collector ? [{ to: [podsOf(collector.namespace)], ports: tcp(collector.port) }] : [];
 }
 
 export function toApiServer(env: Environment): Egress {

@@ -1,17 +1,34 @@
 import { describe, expect, it } from 'vitest';
 import { tableNames } from '../../services/shared/tables.ts';
 import { environments } from './environments.ts';
-import { consumerGroups, mainGroup } from './names.ts';
+import { consumerGroups, mainGroup, STAGES } from './names.ts';
 import { prod } from './prod.ts';
 import { defineEnvironment, type EnvironmentInput } from './schema.ts';
 import { staging } from './staging.ts';
 
 const lambda = staging.consumers.lambda;
+const MODEL = { threshold: 1, params: { onnx: { model: 'models/pump.onnx' } } };
+const SOURCES = Array.from({ length: 300 }, (_, i) => `boiler-${i}`);
 
 describe('environments', () => {
-  it('live in accounts of their own, so names may be equal in all', () => {
-    expect(new Set(environments.map((e) => e.account)).size).toBe(environments.length);
-    expect(environments.map((e) => e.name)).toEqual(['dev', 'staging', 'prod']);
+  const distinct = (words: readonly string[]) => expect(new Set(words).size, words.join()).toBe(words.length);
+
+  it('begin with the stages, and each has an account and region of its own, so that names may be equal in all', () => {
+    expect(environments.map((e) => e.name).slice(0, 3)).toEqual(STAGES);
+    distinct(environments.map((e) => e.name));
+    distinct(environments.map((e) => e.cluster));
+    distinct(environments.map((e) => `${e.account} ${e.region}`));
+  });
+
+  it('make the one OIDC provider of an account once', () => {
+    distinct(environments.filter((e) => e.github.oidcProvider === 'create').map((e) => e.account));
+  });
+
+  it('let in by keys, no web page, and trace nothing unless they say otherwise', () => {
+    const { auth, corsOrigins } = prod.producer;
+    expect({ auth, corsOrigins }).toEqual({ auth: { kind: 'api-key' }, corsOrigins: [] });
+    expect(prod).not.toHaveProperty('tracing');
+    expect(prod.consumers.pods?.cloudWatchMetrics).toBe(false);
   });
 
   it("name the main group's tables as services do by default", () => {
@@ -63,6 +80,78 @@ describe('environments', () => {
         },
       },
       /is the region itself/,
+    ],
+    ['no stage gives images', { name: 'prod-2' }, /stage: is needed: dev, staging, prod have images/],
+    ['a folder of charts/ is taken', { name: 'argocd', stage: 'prod' }, /name: is the name of something/],
+    [
+      "a replica's key is elsewhere",
+      {
+        records: {
+          store: 'all',
+          replicas: [],
+          replicaKeyArn: `arn:aws:kms:us-east-1:222222222222:key/mrk-${'0'.repeat(32)}`,
+        },
+      },
+      /replicaKeyArn: must be a key in ap-south-1/,
+    ],
+    ['a detector is mistyped', { detection: { detector: 'adaptve', threshold: 1 } }, /no detector "adaptve"/],
+    [
+      'a challenger is mistyped',
+      { detection: { detector: 'adaptive', threshold: 1, challengers: ['kean'] } },
+      /detection: there is no detector "kean"; there are: threshold, adaptive, onnx/,
+    ],
+    [
+      'the champion is its own challenger',
+      { detection: { detector: 'adaptive', threshold: 1, challengers: ['adaptive'] } },
+      /name a detector twice: adaptive,adaptive/,
+    ],
+    [
+      'a parameter is mistyped',
+      { detection: { detector: 'adaptive', threshold: 1, params: { adaptive: { sensitivty: 0.8 } } } },
+      /parameters of detector adaptive:[\s\S]*sensitivty/,
+    ],
+    [
+      'a name of parameters is mistyped',
+      { detection: { detector: 'adaptive', threshold: 1, params: { adaptve: { sensitivity: 0.8 } } } },
+      /no detector "adaptve"/,
+    ],
+    ['the threshold is none', { detection: { detector: 'threshold', threshold: -1 } }, /THRESHOLD="-1"/],
+    [
+      'a function would need a model',
+      { detection: { ...MODEL, detector: 'onnx' } },
+      /detection.params: consumers.lambda has no ONNX Runtime/,
+    ],
+    [
+      'a model has no file',
+      { detection: { detector: 'onnx', threshold: 1 }, consumers: { pods: staging.consumers.pods! } },
+      /parameters of detector onnx:[\s\S]*model/,
+    ],
+    [
+      'parameters are too much for a function',
+      {
+        detection: {
+          ...staging.detection,
+          params: { threshold: { perSource: Object.fromEntries(SOURCES.map((source) => [source, 1])) } },
+        },
+      },
+      /a function takes variables of 4 KB/,
+    ],
+    ...['http://collector:4318', 'http://collector.example', 'https://collector.example:4318'].map(
+      (endpoint): [string, Partial<EnvironmentInput>, RegExp] => [
+        `the network would not let traces out to ${endpoint}`,
+        { tracing: { endpoint, ratio: 1 } },
+        /tracing.endpoint: expected http:\/\/<service>/,
+      ],
+    ),
+    [
+      'keys of tokens could be changed on their way',
+      {
+        producer: {
+          ...staging.producer,
+          auth: { kind: 'jwt', issuer: 'i', audience: 'a', jwksUrl: 'http://login.example/jwks' },
+        },
+      },
+      /producer.auth.jwksUrl/,
     ],
     ['the account is not one', { account: '123' }, /account: expected the 12 digits/],
     ['a key is unknown', { streams: 1 } as never, /Unrecognized key: "streams"/],

@@ -8,6 +8,20 @@ export type PodService = (typeof POD_SERVICES)[number];
 export const IMAGES = ['producer', 'consumer', 'controller'] as const;
 export type Image = (typeof IMAGES)[number];
 
+/** Environments with images of their own, in the order of promotion. */
+export const STAGES = ['dev', 'staging', 'prod'] as const;
+export type Stage = (typeof STAGES)[number];
+
+export function isStage(name: string | undefined): name is Stage {
+  return (STAGES as readonly (string | undefined)[]).includes(name);
+}
+
+/** The stage whose images an environment runs. */
+export function stageOf(env: Environment): Stage {
+  // The schema refuses an environment that is no stage and names none.
+  return env.stage ?? (env.name as Stage);
+}
+
 /** The group whose tables the console shows and `weir` reads when none is named. */
 export function mainGroup(env: Environment): string {
   const group = env.consumers.pods?.group ?? env.consumers.lambda?.group;

@@ -1,6 +1,8 @@
 import { z } from 'zod';
-import { DETECTOR_NAMES } from '../../services/detectors/registry.ts';
 import { ConfigError } from '../../services/shared/errors.ts';
+import { detection, detectionVariables, usesModels } from './detection.ts';
+import { isStage, STAGES } from './names.ts';
+import { tracing } from './tracing.ts';
 
 /**
  * What differs between dev, staging and prod: one object each. `infra/` makes the AWS resources from it and
@@ -21,6 +23,7 @@ const label = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'expected
 const account = z.string().regex(/^\d{12}$/, 'expected the 12 digits of an AWS account');
 const region = z.string().regex(/^[a-z]{2}(-[a-z]+)+-\d$/, 'expected an AWS region, like ap-south-1');
 const host = z.hostname();
+const multiRegionKey = z.string().regex(/^arn:aws:kms:[a-z0-9-]+:\d{12}:key\/mrk-[0-9a-f]{32}$/);
 /**
  * The name of a consumer group, and the beginning of its tables' names: two groups never share a table, so
  * neither leases, nor detector states, nor results can mix.
@@ -50,12 +53,6 @@ const stream = z.strictObject({
   ),
 });
 
-const detection = z.strictObject({
-  detector: z.enum(DETECTOR_NAMES),
-  /** Amount above which the `threshold` detector sees an anomaly. */
-  threshold: z.number().positive(),
-});
-
 /** The consumer as pods, scaled by the controller. */
 const pods = z.strictObject({
   group,
@@ -68,6 +65,8 @@ const pods = z.strictObject({
     catchUpSeconds: z.int().min(10).max(86_400),
     utilization: z.number().min(0.1).max(0.95),
   }),
+  /** Write metrics for CloudWatch into the log, once a minute (`METRICS_EMF`): something there has to pick them up. */
+  cloudWatchMetrics: z.boolean().default(false),
 });
 
 /** The consumer as a Lambda function behind an event source mapping. */
@@ -89,6 +88,9 @@ const lambda = z.strictObject({
   /** Whether the function runs in `network`. */
   inVpc: z.boolean(),
 });
+
+/** Of the 4 KB that a function's variables may have in all. */
+const MAX_FUNCTION_BYTES = 3_000;
 
 /** An existing VPC, named by its ids, so that a synthesis asks AWS nothing. */
 const network = z.strictObject({
@@ -125,6 +127,26 @@ const ingress = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('gateway'), name: label, namespace: label }),
 ]);
 
+/** Who may send events: never everybody. */
+const auth = z.discriminatedUnion('kind', [
+  /** Who has a key of the environment's secret. */
+  z.strictObject({ kind: z.literal('api-key') }),
+  /** Who has a token of an OpenID Connect issuer (docs/how-to/send-with-a-key.md). */
+  z.strictObject({
+    kind: z.literal('jwt'),
+    issuer: z.string().min(1),
+    audience: z.string().min(1),
+    /** The issuer's keys, read by the producer. */
+    jwksUrl: z
+      .url({ protocol: /^https$/ })
+      .refine((url) => new URL(url).port === '', 'port 443: the network policy lets nothing else out'),
+    /** Left out: those of `JWT_ALGORITHMS`. */
+    algorithms: z.array(z.string()).min(1).optional(),
+    /** Left out: that of `JWT_SOURCES_CLAIM`. */
+    sourcesClaim: z.string().min(1).optional(),
+  }),
+]);
+
 const alarms = z.strictObject({
   /** Where alarms are mailed; none: only the topic, for chat and paging to subscribe to. */
   email: z.email().optional(),
@@ -138,7 +160,13 @@ const alarms = z.strictObject({
 
 const schema = z
   .strictObject({
-    name: z.enum(['dev', 'staging', 'prod']),
+    /** Short, since names of buckets and roles have it in them. */
+    name: z
+      .string()
+      .regex(/^[a-z]([a-z0-9-]{0,13}[a-z0-9])?$/, 'expected a DNS label of at most 15 characters')
+      .refine((name) => !['registry', 'argocd'].includes(name), 'is the name of something else'),
+    /** The stage whose images run here, `images.json` has them; for `dev`, `staging` and `prod` it is themselves. */
+    stage: z.enum(STAGES).optional(),
     account,
     region,
     /** Existing EKS cluster. */
@@ -161,9 +189,14 @@ const schema = z
         z.strictObject({
           region,
           /** The replica there of the environment's key (`aws kms replicate-key`). */
-          keyArn: z.string().regex(/^arn:aws:kms:[a-z0-9-]+:\d{12}:key\/mrk-[0-9a-f]{32}$/),
+          keyArn: multiRegionKey,
         }),
       ),
+      /**
+       * Records and dead letters are replicas of another environment's tables, made and deleted there (its `replicas`); this is the
+       * key here that encrypts them.
+       */
+      replicaKeyArn: multiRegionKey.optional(),
     }),
     detection,
     consumers: z
@@ -182,11 +215,16 @@ const schema = z
       /** Host by which clients send. */
       host,
       ingress,
+      auth: auth.default({ kind: 'api-key' }),
+      /** Origins whose web pages may send, like `https://app.example.com`, or `*`; none by default. */
+      corsOrigins: z.array(z.string()).default([]),
     }),
     controller: z.strictObject({ replicas: z.int().min(1).max(3) }),
     /** It has no login and so no ingress: it is reached by `kubectl port-forward`. */
     console: z.strictObject({ replicas: z.int().min(0).max(5) }),
     network: network.optional(),
+    /** Left out: no traces. */
+    tracing: tracing.optional(),
     alarms,
     github: z.strictObject({
       /** `owner/name`, whose workflows may deploy here from the GitHub environment of this name. */
@@ -201,18 +239,36 @@ const schema = z
     const issue = (path: string[], message: string) =>
       context.addIssue({ code: 'custom', path, message, input: env });
     const { pods, lambda } = env.consumers;
+    if (env.stage === undefined && !isStage(env.name))
+      issue(['stage'], `is needed: ${STAGES.join(', ')} have images, ${env.name} runs those of one of them`);
     if (lambda && lambda.maxRecordAgeSeconds >= env.stream.retentionHours * 3600)
       issue(
         ['consumers', 'lambda', 'maxRecordAgeSeconds'],
         'must be less than the retention of the stream, else a record is gone before its batch is given up',
       );
     if (lambda?.inVpc && !env.network) issue(['network'], 'is needed by consumers.lambda.inVpc');
+    if (lambda && usesModels(env.detection))
+      issue(
+        ['detection', 'params'],
+        'consumers.lambda has no ONNX Runtime and no model in its bundle: only pods take detectors of kind onnx',
+      );
+    if (lambda && JSON.stringify(detectionVariables(env.detection)).length > MAX_FUNCTION_BYTES)
+      issue(['detection', 'params'], 'a function takes variables of 4 KB in all: shorten them');
     if (pods?.scaling === 'Full' && env.stream.mode.kind === 'on-demand')
       issue(['consumers', 'pods', 'scaling'], 'an on-demand stream sets its own shards: ReplicasOnly');
     for (const replica of env.records.replicas) {
       if (replica.region === env.region) issue(['records', 'replicas'], `${env.region} is the region itself`);
       if (replica.keyArn.split(':')[3] !== replica.region)
         issue(['records', 'replicas'], `the key of the replica in ${replica.region} is in another region`);
+    }
+    if (env.records.replicaKeyArn !== undefined) {
+      if (env.records.replicaKeyArn.split(':')[3] !== env.region)
+        issue(['records', 'replicaKeyArn'], `must be a key in ${env.region}, where the replicas are`);
+      if (env.records.replicas.length > 0)
+        issue(
+          ['records', 'replicas'],
+          'belong to the environment that made the tables, not to one with replicaKeyArn',
+        );
     }
     const shards = env.stream.mode.kind === 'provisioned' ? env.stream.mode.shards : env.shards.min;
     if (shards < env.shards.min || shards > env.shards.max)

@@ -49,7 +49,7 @@ export function callStatements(
     ...keyStatement(
       'TableKey',
       usesTables ? ['kms:Decrypt'] : [],
-      keyArn,
+      [keyArn, ...(env.records.replicaKeyArn === undefined ? [] : [env.records.replicaKeyArn])],
       `dynamodb.${env.region}.amazonaws.com`,
     ),
   ];
@@ -65,14 +65,19 @@ function statement(
   return [new PolicyStatement({ sid, actions: operations.map((o) => `${service}:${o}`), resources })];
 }
 
-/** The right to use the key, but only through one service. */
-export function keyStatement(sid: string, actions: string[], keyArn: string, via: string): PolicyStatement[] {
+/** The right to use a key or several, but only through one service. */
+export function keyStatement(
+  sid: string,
+  actions: string[],
+  keyArn: string | string[],
+  via: string,
+): PolicyStatement[] {
   if (actions.length === 0) return [];
   return [
     new PolicyStatement({
       sid,
       actions: [...new Set(actions)],
-      resources: [keyArn],
+      resources: [keyArn].flat(),
       conditions: { StringEquals: { 'kms:ViaService': via } },
     }),
   ];

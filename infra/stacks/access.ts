@@ -38,7 +38,8 @@ export class AccessStack extends Stack {
     const services = podServices(env);
     for (const [service, calls] of services) {
       const role = this.#createPodRole(env, service, calls, { group, keyArn: key.keyArn });
-      if (service === 'producer') this.#mayMountApiKeys(env, role, key.keyArn);
+      if (service === 'producer' && env.producer.auth.kind === 'api-key')
+        this.#mayMountApiKeys(env, role, key.keyArn);
       publish(this, parameterPrefix(env), { [`${service}-role-arn`]: role.roleArn });
     }
     const deploy = createGitHubRole(this, 'Deploy', {

@@ -91,20 +91,22 @@ export class DataStack extends Stack {
   #createTables(env: Environment, id: string, group: string, leases: boolean): void {
     const names = tableNames(group);
     const common = { key: this.key, protect: env.protectData };
-    const replicas = env.records.replicas;
-    createTable(this, `${id}Records`, {
-      ...common,
-      name: names.records,
-      definition: RECORDS_TABLE,
-      replicas,
-      ttlAttribute: env.records.ttlDays ? EXPIRES_AT : undefined,
-    });
-    createTable(this, `${id}DeadLetters`, {
-      ...common,
-      name: names.deadLetters,
-      definition: DEAD_LETTER_TABLE,
-      replicas,
-    });
+    const { replicas, replicaKeyArn } = env.records;
+    if (replicaKeyArn === undefined) {
+      createTable(this, `${id}Records`, {
+        ...common,
+        name: names.records,
+        definition: RECORDS_TABLE,
+        replicas,
+        ttlAttribute: env.records.ttlDays ? EXPIRES_AT : undefined,
+      });
+      createTable(this, `${id}DeadLetters`, {
+        ...common,
+        name: names.deadLetters,
+        definition: DEAD_LETTER_TABLE,
+        replicas,
+      });
+    }
     // Positions in this region's stream mean nothing in another: no replicas of leases and states.
     createTable(this, `${id}State`, {
       ...common,

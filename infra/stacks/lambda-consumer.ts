@@ -18,6 +18,7 @@ import {
 } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
+import { detectionVariables } from '../../cdk8s/environments/detection.ts';
 import {
   failedBatchesBucket,
   LAMBDA_FUNCTION,
@@ -52,8 +53,7 @@ export function lambdaVariables(env: Environment, settings: LambdaSettings): Rec
     DEAD_LETTER_TABLE: tables.deadLetters,
     STORE: env.records.store,
     ITEM_DAYS: String(env.records.ttlDays ?? 0),
-    DETECTOR: env.detection.detector,
-    THRESHOLD: String(env.detection.threshold),
+    ...detectionVariables(env.detection),
     // Of an invocation's time half, at most what pods give it: a record at fault must be found within one.
     WRITE_RETRY_MS: String(Math.min(30, settings.timeoutSeconds / 2) * 1000),
   };

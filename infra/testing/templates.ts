@@ -42,7 +42,7 @@ export function testApp(envs: readonly Environment[], options: TestAppOptions = 
     addStacks(app, {
       environments: envs,
       registry: options.registry ?? registry,
-      pullAccounts: environments.map((e) => e.account),
+      pullAccounts: [...new Set(environments.map((e) => e.account))],
       lambdaBundle: options.lambdaBundle ?? empty,
     });
     return app;

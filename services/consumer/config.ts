@@ -1,7 +1,13 @@
-import { DETECTOR_NAMES, type DetectorParameters, parseDetectorParameters } from '../detectors/registry.ts';
+import {
+  checkDetector,
+  DETECTOR_NAMES,
+  type DetectorParameters,
+  parseDetectorParameters,
+} from '../detectors/registry.ts';
 import {
   commonEnv,
   decimal,
+  type EnvOf,
   type EnvShape,
   integer,
   milliseconds,
@@ -9,13 +15,16 @@ import {
   parsed,
   tableEnv,
   text,
+  tracingEnv,
 } from '../shared/config.ts';
+import { ConfigError } from '../shared/errors.ts';
 import { FETCH_MODES } from './fetch/modes.ts';
 import type { StartingPosition } from './lineage/lineage.ts';
 
 /** Environment of the consumer. */
 export const consumerEnv = {
   ...commonEnv,
+  ...tracingEnv,
   ...tableEnv,
   STORE: oneOf(
     'What has an item in the records table: all records, or anomalies; with `anomalies` all records count in rollups, one a source and minute, in the state table.',
@@ -124,13 +133,17 @@ export const consumerEnv = {
   }),
 } as const satisfies EnvShape;
 
-/** What only pods have: servers, leases, readers of their own. */
+/** What only pods have: servers, leases, readers and traces of their own. */
 const POD_ONLY = [
   'HOST',
   'ADMIN_PORT',
   'SHUTDOWN_TIMEOUT_MS',
   'LIVENESS_TIMEOUT_MS',
   'METRICS_EMF',
+  'OTEL_EXPORTER_OTLP_ENDPOINT',
+  'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT',
+  'OTEL_TRACES_SAMPLER_ARG',
+  'OTEL_SERVICE_NAME',
   'LEASE_TABLE',
   'LEASE_DURATION_MS',
   'STARTING_POSITION',
@@ -154,6 +167,33 @@ export function detectorParameters(config: {
 }): DetectorParameters {
   const { DETECTOR_PARAMS, THRESHOLD } = config;
   return { ...DETECTOR_PARAMS, threshold: { threshold: THRESHOLD, ...DETECTOR_PARAMS.threshold } };
+}
+
+/** The variables that say which detectors there are. */
+export const detectionEnv = {
+  DETECTOR: consumerEnv.DETECTOR,
+  DETECTOR_PARAMS: consumerEnv.DETECTOR_PARAMS,
+  THRESHOLD: consumerEnv.THRESHOLD,
+  CHALLENGERS: consumerEnv.CHALLENGERS,
+  CHALLENGER_LIMIT_MICROS: consumerEnv.CHALLENGER_LIMIT_MICROS,
+} as const satisfies EnvShape;
+
+/**
+ * Checks what can be known of the detectors before a consumer starts; only a model shows what it is when it is loaded.
+ *
+ * @throws ConfigError for a detector that is unknown, has parameters that it doesn't take, or is there twice.
+ */
+export function checkDetectors(config: EnvOf<typeof detectionEnv>): void {
+  const parameters = detectorParameters(config);
+  const names = [config.DETECTOR, ...config.CHALLENGERS];
+  refuseTwice(names);
+  for (const name of new Set([...names, ...Object.keys(parameters)])) checkDetector(name, parameters);
+}
+
+/** @throws ConfigError for a challenger that is the champion. */
+export function refuseTwice(names: readonly string[]): void {
+  if (new Set(names).size < names.length)
+    throw new ConfigError(`DETECTOR and CHALLENGERS name a detector twice: ${names.join()}`);
 }
 
 function parseNames(value: string): readonly string[] | undefined {

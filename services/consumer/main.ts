@@ -22,7 +22,7 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
   // Unique in each process: a restarted worker must never pass for the one before it.
   const workerId = `${hostname()}-${newRequestId()}`;
 
-  const tracing = await createTracing('weir-consumer', process.env);
+  const tracing = await createTracing('weir-consumer', config);
   const context = { progress, clock, random: Math.random, log, metrics, tracing };
   const consumer = await createConsumer(config, context);
   let worker: Worker | undefined;

@@ -72,6 +72,17 @@ export function createDetector(name: string, parameters: DetectorParameters = {}
 }
 
 /**
+ * Checks what can be known of the detector `name` without a model.
+ *
+ * @throws ConfigError for an unknown name, or parameters it does not take.
+ */
+export function checkDetector(name: string, parameters: DetectorParameters): void {
+  const { kind, own } = resolve(name, parameters);
+  if (kind === ONNX) check(name, onnxParameters, own);
+  else createDetector(name, parameters);
+}
+
+/**
  * True for a detector that `loadDetector` makes and `createDetector` does not.
  *
  * @throws ConfigError for an unknown name.

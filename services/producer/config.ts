@@ -11,6 +11,7 @@ import {
   parsed,
   port,
   text,
+  tracingEnv,
 } from '../shared/config.ts';
 import { ConfigError } from '../shared/errors.ts';
 
@@ -26,6 +27,7 @@ const ALGORITHMS: readonly string[] = [
 /** Environment of the producer. */
 export const producerEnv = {
   ...commonEnv,
+  ...tracingEnv,
   PORT: port('Port of the HTTP API.', 8080),
   MAX_EVENT_BYTES: integer('Largest event that is accepted, measured after decompression.', {
     default: 262_144,

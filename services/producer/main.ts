@@ -95,7 +95,7 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
     maxEventBytes: config.MAX_EVENT_BYTES,
     clock,
   });
-  const tracing = await createTracing('weir-producer', process.env);
+  const tracing = await createTracing('weir-producer', config);
   const app = buildApp({
     tracing,
     ingest,

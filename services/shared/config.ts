@@ -62,7 +62,8 @@ export function decimal(description: string, options: NumberOptions): z.ZodType<
     .regex(/^-?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i)
     .transform(Number)
     .refine((n) => Number.isFinite(n) && n >= min && n <= max);
-  const accepts = options.min === undefined ? 'number' : `number ≥ ${min}`;
+  const bounded = options.max === undefined ? `number ≥ ${min}` : `number ${min}-${max}`;
+  const accepts = options.min === undefined ? 'number' : bounded;
   return declare(schema.default(options.default), { description, accepts, default: String(options.default) });
 }
 
@@ -193,6 +194,21 @@ export const commonEnv = {
     default: 25_000,
     min: 100,
   }),
+} as const satisfies EnvShape;
+
+/** Variables of OpenTelemetry that services with traces read. */
+export const tracingEnv = {
+  OTEL_EXPORTER_OTLP_ENDPOINT: optionalUrl(
+    'Collector that traces are sent to, by OTLP over HTTP, like `http://collector:4318`; `/v1/traces` is added. Left out: no traces.',
+  ),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: optionalUrl(
+    'The same, whole and as it is; wins over `OTEL_EXPORTER_OTLP_ENDPOINT`.',
+  ),
+  OTEL_TRACES_SAMPLER_ARG: decimal(
+    'Share of the traces that begin here which are kept. A trace that a client began is kept when its `traceparent` says so.',
+    { default: 1, min: 0, max: 1 },
+  ),
+  OTEL_SERVICE_NAME: optionalText('Name of the service in its traces, instead of `weir-<service>`.'),
 } as const satisfies EnvShape;
 
 const table = (description: string, name: string) =>

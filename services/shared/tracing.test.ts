@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type OtlpCollector, startOtlpCollector } from '../testkit/otlp-collector.ts';
+import { parseEnv, tracingEnv } from './config.ts';
 import { createTracing } from './tracing.ts';
 
 let collector: OtlpCollector;
@@ -14,15 +15,16 @@ afterEach(async () => {
   await collector.stop();
 });
 
+const config = (env: Record<string, string | undefined>) => parseEnv(tracingEnv, env);
 const PARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 
 describe('tracing', () => {
   it('is not there without an endpoint', async () => {
-    expect(await createTracing('s', {})).toBeUndefined();
+    expect(await createTracing('s', config({}))).toBeUndefined();
   });
 
   it('goes on with a trace, tells errors, and sends all of it at a stop', async () => {
-    const tracing = (await createTracing('weir-test', process.env))!;
+    const tracing = (await createTracing('weir-test', config(process.env)))!;
     const span = tracing.start('POST /send', { kind: 'server', parent: PARENT });
     const next = tracing.start('score', { kind: 'consumer', parent: span.traceparent });
     next.end({ n: 1 }, 'broken');
@@ -45,7 +47,7 @@ describe('tracing', () => {
   });
 
   it('sends nothing of a trace that its client did not sample, nor of the share that is left out', async () => {
-    const tracing = (await createTracing('s', { ...process.env, OTEL_TRACES_SAMPLER_ARG: '0' }))!;
+    const tracing = (await createTracing('s', config({ ...process.env, OTEL_TRACES_SAMPLER_ARG: '0' })))!;
     const unsampled = tracing.start('a', { kind: 'server', parent: PARENT.replace(/01$/, '00') });
     expect(unsampled.traceparent).toMatch(/-00$/);
     unsampled.end();
@@ -55,7 +57,7 @@ describe('tracing', () => {
   });
 
   it('does not fail a stop when nobody collects', async () => {
-    const tracing = (await createTracing('s', process.env))!;
+    const tracing = (await createTracing('s', config(process.env)))!;
     await collector.stop();
     tracing.start('a', { kind: 'server' }).end();
     await tracing.stop();

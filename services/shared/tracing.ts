@@ -1,4 +1,5 @@
 import type { SpanKind as ApiSpanKind, Attributes, Context } from '@opentelemetry/api';
+import type { EnvOf, tracingEnv } from './config.ts';
 
 /** W3C Trace Context, version 00 or a later one that begins alike; ids of zeros are invalid. */
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/;
@@ -44,16 +45,16 @@ export interface Tracing {
 }
 
 /**
- * OpenTelemetry traces by OTLP over HTTP, set up by the standard `OTEL_EXPORTER_OTLP_*` and `OTEL_TRACES_SAMPLER*`
- * variables. Without an endpoint there are none: nothing is loaded, and callers have nothing to call.
+ * OpenTelemetry traces by OTLP over HTTP. Without an endpoint there are none: nothing is loaded, and callers have
+ * nothing to call. The exporter reads the endpoint, and the standard's other `OTEL_EXPORTER_OTLP_*`, from the process's environment.
  *
  * @param service name of the service in the traces; `OTEL_SERVICE_NAME` wins.
  */
 export async function createTracing(
   service: string,
-  env: Readonly<Record<string, string | undefined>>,
+  config: EnvOf<typeof tracingEnv>,
 ): Promise<Tracing | undefined> {
-  if (!env.OTEL_EXPORTER_OTLP_ENDPOINT && !env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) return undefined;
+  if (!config.OTEL_EXPORTER_OTLP_ENDPOINT && !config.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) return undefined;
   const [api, sdk, { OTLPTraceExporter }, { resourceFromAttributes }] = await Promise.all([
     import('@opentelemetry/api'),
     import('@opentelemetry/sdk-trace'),
@@ -61,9 +62,9 @@ export async function createTracing(
     import('@opentelemetry/resources'),
   ]);
   const provider = new sdk.TracerProvider({
-    resource: resourceFromAttributes({ 'service.name': env.OTEL_SERVICE_NAME || service }),
+    resource: resourceFromAttributes({ 'service.name': config.OTEL_SERVICE_NAME ?? service }),
     sampler: new sdk.ParentBasedSampler({
-      root: new sdk.TraceIdRatioBasedSampler(ratioOf(env.OTEL_TRACES_SAMPLER_ARG)),
+      root: new sdk.TraceIdRatioBasedSampler(config.OTEL_TRACES_SAMPLER_ARG),
     }),
     spanProcessors: [new sdk.BatchSpanProcessor({ exporter: new OTLPTraceExporter() })],
   });
@@ -99,10 +100,4 @@ export async function createTracing(
     },
     stop: () => provider.shutdown().catch(() => undefined),
   };
-}
-
-/** `OTEL_TRACES_SAMPLER_ARG`: share of the traces that begin here, 0 to 1; all of them when it isn't one. */
-function ratioOf(arg: string | undefined): number {
-  const ratio = Number(arg ?? '1');
-  return ratio >= 0 && ratio <= 1 ? ratio : 1;
 }

@@ -33,6 +33,18 @@ export const ACCESS_PROMISES: readonly Promised[] = [
     },
   },
   {
+    says: 'the keys of clients may be read where they let somebody in, and replicas opened with the key that is theirs',
+    part: 'access',
+    check: (t, env) => {
+      const of = (sid: string) => statements(t).filter((s) => s.Sid === sid);
+      expect(of('ApiKeys')).toHaveLength(env.producer.auth.kind === 'api-key' ? 1 : 0);
+      const { replicaKeyArn } = env.records;
+      for (const { Resource } of of('TableKey'))
+        expect(list(Resource)).toHaveLength(replicaKeyArn === undefined ? 1 : 2);
+      if (replicaKeyArn !== undefined) expect(JSON.stringify(of('TableKey'))).toContain(replicaKeyArn);
+    },
+  },
+  {
     says: "only workflows of this GitHub environment may deploy, and only as the bootstrap's roles",
     part: 'access',
     check: (t, env) => {

@@ -5,10 +5,9 @@ import type { Random } from '../../shared/backoff.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { EnvOf } from '../../shared/config.ts';
 import { DynamoDBJson } from '../../shared/dynamodb-json.ts';
-import { ConfigError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { Tracing } from '../../shared/tracing.ts';
-import { type consumerEnv, detectorParameters } from '../config.ts';
+import { type consumerEnv, detectorParameters, refuseTwice } from '../config.ts';
 import type { ConsumerMetrics } from '../metrics.ts';
 import { AdaptiveLimit } from '../sinks/adaptive-limit.ts';
 import { BatchWriter, type BatchWriterDeps } from '../sinks/batch-writer.ts';
@@ -90,9 +89,7 @@ export function assemblePipeline(
 ): AssembledPipeline {
   const { champion, challengers } = detectors;
   const all = [champion, ...challengers];
-  if (new Set(all.map(({ name }) => name)).size < all.length) {
-    throw new ConfigError(`DETECTOR and CHALLENGERS name a detector twice: ${all.map((d) => d.name).join()}`);
-  }
+  refuseTwice(all.map(({ name }) => name));
   const dynamodb = new DynamoDBJson(client, { maxSockets: config.WRITE_CONCURRENCY * 2 });
   const limits: AdaptiveLimit[] = [];
   const limit = () => {
