@@ -89,8 +89,8 @@ export function createConsumerMetrics(registry: Registry) {
     }),
     stateResets: new Counter({
       name: 'weir_consumer_state_resets_total',
-      help: 'Stored states that a detector could not use, and so began anew.',
-      labelNames: ['detector'],
+      help: 'Stored states that could not be used, and so began anew: a part of one, which is a detector or `rollup`, or with `watermark` all of it.',
+      labelNames: ['part'],
       registers,
     }),
     stateEvictions: new Counter({

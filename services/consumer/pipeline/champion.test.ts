@@ -211,7 +211,7 @@ describe('champion and challengers', () => {
     const fresh = worker({ champion: chainDetector('d', 2) });
     await feed(fresh.processor, records.slice(100, 120));
     await flush(fresh.processor);
-    expect(await fresh.metric('weir_consumer_state_resets_total', 'detector="d"')).toBe(4);
+    expect(await fresh.metric('weir_consumer_state_resets_total', 'part="d"')).toBe(4);
     const migrating = {
       ...chainDetector('d', 3),
       decode: (bytes: Uint8Array) => chainDetector('d', 2).decode(bytes, 2),

@@ -52,11 +52,15 @@ export function mapJson(
 
 /** A row as the SDK's client knows it; bytes at its top level only. */
 export function rowJson(row: Row): string {
-  const attributes = Object.entries(row).map(([name, value]) => {
-    const text = value.B ? `{"B":"${Buffer.from(value.B).toString('base64')}"}` : JSON.stringify(value);
-    return `${JSON.stringify(name)}:${text}`;
-  });
+  const attributes = Object.entries(row).map(
+    ([name, value]) => `${JSON.stringify(name)}:${attributeJson(value)}`,
+  );
   return `{${attributes.join()}}`;
+}
+
+/** One attribute of a row. */
+export function attributeJson(value: AttributeValue): string {
+  return value.B ? `{"B":"${Buffer.from(value.B).toString('base64')}"}` : JSON.stringify(value);
 }
 
 /** An item in an answer's JSON. */

@@ -1,11 +1,12 @@
+import { WeirError } from '../../shared/errors.ts';
 import type { Row } from '../../shared/kcl/lease-row.ts';
 import { AnotherStreamError } from '../errors.ts';
 import type { AnyDetector } from '../pipeline/scoring.ts';
 import type { StreamRecord } from '../record.ts';
-import { numberJson } from '../sinks/wire.ts';
+import { attributeJson, numberJson } from '../sinks/wire.ts';
 import { DedupeWindow } from './dedupe-window.ts';
 import type { Rollup } from './rollup.ts';
-import { includes, isOfAnotherStream, type Watermark, watermarkOf } from './watermark.ts';
+import { includes, isOfAnotherStream, isWatermark, type Watermark, watermarkOf } from './watermark.ts';
 
 /** `part` of the item that holds the state of a series; its rollups stand beside it. */
 export const STATE_PART = 'state';
@@ -23,8 +24,8 @@ export interface StateLayout {
   rollups: boolean;
 }
 
-/** Told when a detector refused what was stored of it. */
-export type OnReset = (detector: string, error: unknown) => void;
+/** Told when what was stored can't be used: `part` is a detector's name, `rollup`, or `watermark` for all of it. */
+export type OnReset = (part: string, error: unknown) => void;
 
 /**
  * Everything that is kept of one series between its records. It changes in place, record by record, and goes to the
@@ -39,6 +40,8 @@ export class SourceState {
   rollup: Rollup | undefined;
   /** Its item has a minute that stands nowhere else, maybe of a time when `STORE` was `anomalies`. */
   readonly hasMinute: boolean;
+  /** A stored watermark that is none, as the wire carries it: it orders nothing, so a write replaces just that. */
+  readonly unusableWatermark: string | undefined;
   /** Changed since it was loaded or saved. */
   dirty = false;
   /** The slice that last met it. */
@@ -50,10 +53,15 @@ export class SourceState {
     | { shardId: string; sequenceNumber: string; subSequenceNumber: number | undefined; arrivedAt: number }
     | undefined;
 
-  /** @param row its item, or `undefined` for a series that has none. */
-  constructor(series: string, layout: StateLayout, row: Row | undefined, onReset: OnReset) {
+  /** @param stored its item, or `undefined` for a series that has none. */
+  constructor(series: string, layout: StateLayout, stored: Row | undefined, onReset: OnReset) {
     this.series = series;
     this.#layout = layout;
+    const watermark = stored?.watermark;
+    // Without the position that it includes, nobody can tell which records are to come: it begins anew, as a whole.
+    const row = isWatermark(watermark?.S) ? stored : undefined;
+    if (stored && !row) onReset('watermark', unusable('its watermark is no position'));
+    this.unusableWatermark = row || !watermark ? undefined : attributeJson(watermark);
     this.#loaded = row?.watermark?.S;
     const ids = row?.dedupe?.B;
     if (layout.dedupeWindow > 0) {
@@ -62,7 +70,7 @@ export class SourceState {
         : new DedupeWindow(layout.dedupeWindow);
     }
     this.detectorStates = layout.detectors.map((detector) => loadDetector(detector, row, onReset));
-    this.rollup = layout.rollups ? loadRollup(row) : undefined;
+    this.rollup = layout.rollups ? loadRollup(row, onReset) : undefined;
     this.hasMinute = layout.rollups || row?.rollup !== undefined;
   }
 
@@ -164,12 +172,19 @@ function loadDetector(detector: AnyDetector, row: Row | undefined, onReset: OnRe
   return detector.initial();
 }
 
-function loadRollup(row: Row | undefined): Rollup | undefined {
-  const fields = row?.rollup?.M;
-  if (!fields) return undefined;
-  // A figure beyond DynamoDB's numbers is kept as its text.
-  const number = (name: string) => Number(fields[name]?.N ?? fields[name]?.S);
-  return {
+/** The open minute; what is none counts as nothing, and its minute begins anew. */
+function loadRollup(row: Row | undefined, onReset: OnReset): Rollup | undefined {
+  if (!row?.rollup) return undefined;
+  const fields = row.rollup.M ?? {};
+  let whole = true;
+  // A figure beyond DynamoDB's numbers is kept as its text; so is what a detector that scores NaN comes to.
+  const number = (name: string) => {
+    const text = fields[name]?.N ?? fields[name]?.S;
+    const value = Number(text);
+    if (Number.isNaN(value) && text !== 'NaN') whole = false;
+    return value;
+  };
+  const rollup = {
     minute: Date.parse(fields.minute?.S ?? ''),
     count: number('count'),
     sum: number('sum'),
@@ -178,4 +193,11 @@ function loadRollup(row: Row | undefined): Rollup | undefined {
     scoreSum: number('score_sum'),
     anomalies: number('anomalies'),
   };
+  if (whole && rollup.count > 0 && !Number.isNaN(rollup.minute)) return rollup;
+  onReset('rollup', unusable('it has not all figures of a minute'));
+  return undefined;
+}
+
+function unusable(why: string): WeirError {
+  return new WeirError('state-unusable', why);
 }

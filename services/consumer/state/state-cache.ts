@@ -74,9 +74,9 @@ export class StateCache {
     if (missing.length === 0) return;
     const rows = await store.load(missing, signal, progress);
     for (const key of missing) {
-      const state = new SourceState(key, layout, rows.get(key), (detector, error) => {
-        metrics.stateResets.inc({ detector });
-        log.error({ err: error, series: key, detector }, 'a stored state can not be used: it begins anew');
+      const state = new SourceState(key, layout, rows.get(key), (part, error) => {
+        metrics.stateResets.inc({ part });
+        log.error({ err: error, series: key, part }, 'a stored state can not be used: it begins anew');
       });
       this.#use(state);
       this.#bytes += state.bytes;

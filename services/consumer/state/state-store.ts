@@ -81,7 +81,7 @@ export class StateStore {
   }
 
   /**
-   * Writes a state unless the table has one that includes as much: so a worker that lost its shard without knowing
+   * Writes a state unless the table has one that includes as much, by a watermark that is one: so a worker that lost its shard without knowing
    * it yet moves nothing back, and a write whose answer was lost may be made again.
    *
    * @param attributes name to JSON text; other attributes of the item stay.
@@ -89,7 +89,7 @@ export class StateStore {
    * @throws StoppedError when `signal` aborted; what DynamoDB refuses for good.
    */
   async save(
-    { series, watermark, arrivedAt, hasMinute }: SourceState,
+    { series, watermark, arrivedAt, hasMinute, unusableWatermark }: SourceState,
     attributes: ReadonlyMap<string, string>,
     signal: AbortSignal,
     progress: () => void,
@@ -115,9 +115,14 @@ export class StateStore {
       values.push(`":e":{"N":"${Math.floor(writtenAt / 1000) + ttlDays * DAY_SECONDS}"}`);
       sets.push('#e=:e');
     }
+    let condition = 'attribute_not_exists(#w) OR #w<=:w';
+    if (unusableWatermark !== undefined) {
+      values.push(`":u":${unusableWatermark}`);
+      condition += ' OR #w=:u';
+    }
     const body =
       `{"TableName":"${table}","Key":{"series":{"S":${JSON.stringify(series)}},"part":{"S":"${STATE_PART}"}},` +
-      `"UpdateExpression":"SET ${sets.join()}${remove}","ConditionExpression":"attribute_not_exists(#w) OR #w<=:w",` +
+      `"UpdateExpression":"SET ${sets.join()}${remove}","ConditionExpression":"${condition}",` +
       `"ExpressionAttributeNames":{${names.join()}},"ExpressionAttributeValues":{${values.join()}}}`;
     try {
       await this.#retry(

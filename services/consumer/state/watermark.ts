@@ -14,6 +14,11 @@ export function watermarkOf(shardId: string, sequenceNumber: string, subSequence
   return `${shardId}/${ordered(sequenceNumber)}/${ordered(String(subSequenceNumber))}`;
 }
 
+/** True for what `watermarkOf` makes. */
+export function isWatermark(text: string | undefined): text is Watermark {
+  return text !== undefined && /^[^/]+\/\d{3}:\d+\/\d{3}:\d+$/.test(text);
+}
+
 /** True when a state with this watermark includes the record. */
 export function includes(watermark: Watermark, record: StreamRecord): boolean {
   return watermarkOf(record.shardId, record.sequenceNumber, record.subSequenceNumber) <= watermark;
