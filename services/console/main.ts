@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import { createAdminServer } from '../shared/admin.ts';
 import { awsOptions, createDynamoDBClient, createKinesisClient } from '../shared/aws.ts';
 import { systemClock as clock } from '../shared/clock.ts';
+import { LIVENESS_MS, liveReport, Progress } from '../shared/progress.ts';
 import { close, listen, SHORT_GRACE_MS } from '../shared/server.ts';
 import { runService } from '../shared/service.ts';
 import { consoleEnv } from './config.ts';
@@ -18,6 +19,7 @@ const SPARE_CONNECTIONS = 64;
 
 await runService('console', consoleEnv, async ({ config, log, registry, shutdown }) => {
   const metrics = createConsoleMetrics(registry);
+  const progress = new Progress(clock);
   const kinesis = createKinesisClient(awsOptions(config));
   const dynamodb = createDynamoDBClient(awsOptions(config));
   const events: EventStream = new EventStream({ clock, metrics, everything: () => poller.everything() });
@@ -34,6 +36,7 @@ await runService('console', consoleEnv, async ({ config, log, registry, shutdown
       },
       producerMetricsUrls: config.PRODUCER_METRICS_URLS,
       readScaler: config.STREAM_SCALER ? scalerReader(config.STREAM_SCALER) : undefined,
+      progress,
       clock,
       random: Math.random,
       metrics,
@@ -53,7 +56,11 @@ await runService('console', consoleEnv, async ({ config, log, registry, shutdown
   const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS }, app);
   server.maxConnections = config.MAX_VIEWERS + SPARE_CONNECTIONS;
   // The page shows what can't be read; taking the pod away would only hide it.
-  const admin = createAdminServer({ registry, live: () => ({ ok: true }), ready: () => ({ ok: true }) });
+  const admin = createAdminServer({
+    registry,
+    live: () => liveReport(progress.stalled(LIVENESS_MS)),
+    ready: () => ({ ok: true }),
+  });
   const adminPort = await listen(admin, config.ADMIN_PORT, config.HOST);
   const port = await listen(server, config.PORT, config.HOST);
   shutdown.add('HTTP server', async () => {

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { createDynamoDBClient } from '../shared/aws.ts';
 import { systemClock } from '../shared/clock.ts';
 import { createRegistry } from '../shared/metrics.ts';
+import { Progress } from '../shared/progress.ts';
 import { EMULATOR_CREDENTIALS } from '../testkit/emulators.ts';
 import { type FaultProxy, startFaultProxy } from '../testkit/fault-proxy.ts';
 import { TestStack } from '../testkit/stack.ts';
@@ -40,6 +41,7 @@ beforeEach(async () => {
       region: 'us-east-1',
       tables: { records, leases, deadLetters },
       producerMetricsUrls: [],
+      progress: new Progress(systemClock),
       // Ten times as fast.
       clock: { ...systemClock, sleep: (ms, signal) => systemClock.sleep(ms / 10, signal) },
       random: () => 0,

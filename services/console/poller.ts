@@ -4,6 +4,7 @@ import type { Random } from '../shared/backoff.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Lease } from '../shared/kcl/lease-row.ts';
 import { listShards, type ShardInfo } from '../shared/list-shards.ts';
+import type { Progress } from '../shared/progress.ts';
 import type { ConsoleMetrics, ReadingName } from './metrics.ts';
 import { type Anomaly, readNewest } from './reads/anomalies.ts';
 import { type DeadLetters, DeadLetterWalk } from './reads/dead-letters.ts';
@@ -31,6 +32,8 @@ const EVERY_MS = {
   shards: 30_000,
 } as const;
 const TICK_MS = 1_000;
+/** As liveness names what tells the pages. */
+const LOOP = 'telling';
 /** How long a page waits for the first readings; what is slower comes later. */
 const FIRST_MS = 3_000;
 /** How long reading goes on after the last page was closed: a reload, a reconnection. */
@@ -78,6 +81,7 @@ export interface PollerDeps {
   producerMetricsUrls: readonly string[];
   /** Left out: there is no StreamScaler. */
   readScaler?: (() => Promise<Scaler>) | undefined;
+  progress: Progress;
   clock: Clock;
   random: Random;
   metrics: ConsoleMetrics;
@@ -238,6 +242,7 @@ export class Poller {
   }
 
   async #first(signal: AbortSignal): Promise<void> {
+    this.#deps.progress.tick(LOOP, FIRST_MS);
     await this.#atMost(FIRST_MS, Promise.all(this.#readings.map(({ tried }) => tried)), signal);
     if (!signal.aborted) this.#tick();
   }
@@ -249,10 +254,13 @@ export class Poller {
   }
 
   async #ticks(signal: AbortSignal): Promise<void> {
+    const { progress, clock } = this.#deps;
     while (!signal.aborted) {
-      await this.#deps.clock.sleep(TICK_MS, signal);
+      progress.tick(LOOP, TICK_MS);
+      await clock.sleep(TICK_MS, signal);
       if (!signal.aborted) this.#tick();
     }
+    progress.forget(LOOP);
   }
 
   #tick(): void {

@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { createAdminServer } from '../shared/admin.ts';
 import { systemClock as clock } from '../shared/clock.ts';
 import { newRequestId } from '../shared/ids.ts';
-import { Progress } from '../shared/progress.ts';
+import { liveReport, Progress } from '../shared/progress.ts';
 import { close, listen, reachableAddress, SHORT_GRACE_MS } from '../shared/server.ts';
 import { runService } from '../shared/service.ts';
 import { createTracing } from '../shared/tracing.ts';
@@ -28,10 +28,7 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
   let worker: Worker | undefined;
   const admin = createAdminServer({
     registry,
-    live: () => {
-      const stalled = progress.stalled(config.LIVENESS_TIMEOUT_MS);
-      return { ok: Object.keys(stalled).length === 0, stalled };
-    },
+    live: () => liveReport(progress.stalled(config.LIVENESS_TIMEOUT_MS)),
     ready: () => ({
       ok: worker?.ready ?? false,
       worker: workerId,

@@ -1,4 +1,4 @@
-import { LIVENESS_MS } from '../shared/progress.ts';
+import { LIVENESS_MS, liveReport } from '../shared/progress.ts';
 
 /** What is told of the batcher. */
 export interface Sending {
@@ -20,8 +20,8 @@ export function liveness(
   // An event that is due meets a call at the latest when one of those under way ends. One waits for credentials, then for the
   // answer, and then, after a reshard, perhaps for a map of the shards, which takes no longer than an event may.
   const longestMs = limits.EVENT_DEADLINE_MS + 2 * limits.PUT_TIMEOUT_MS;
-  const overdue = Object.entries({ buffer: oldestAgeMs, PutRecords: longestCallMs })
+  const stalled = Object.entries({ buffer: oldestAgeMs, PutRecords: longestCallMs })
     .map(([part, ms]) => [part, Math.round(ms - longestMs)] as const)
     .filter(([, ms]) => ms > LIVENESS_MS);
-  return { ok: overdue.length === 0, stalled: Object.fromEntries(overdue) };
+  return liveReport(Object.fromEntries(stalled));
 }

@@ -37,3 +37,11 @@ export class Progress {
     );
   }
 }
+
+/** What `/livez` answers: alive as long as nothing is stalled. @param stalled by how much each part is overdue, in ms. */
+export function liveReport(stalled: Record<string, number>): {
+  ok: boolean;
+  stalled: Record<string, number>;
+} {
+  return { ok: Object.keys(stalled).length === 0, stalled };
+}

@@ -83,6 +83,8 @@ beforeAll(async () => {
   };
   page = await stack.start('console', consoleEnv);
   url = `http://127.0.0.1:${page.ports.port}`;
+  const live = await fetch(`http://127.0.0.1:${page.ports.adminPort}/livez`);
+  expect(await live.json()).toEqual({ ok: true, stalled: {} });
   await consumer;
   load = replayFlights();
 }, 60_000);

@@ -1,10 +1,13 @@
 import type { Random } from '../../shared/backoff.ts';
 import type { Clock } from '../../shared/clock.ts';
-import { errorCode } from '../../shared/errors.ts';
+import { errorCode, WeirError } from '../../shared/errors.ts';
+import type { Progress } from '../../shared/progress.ts';
 import type { ConsoleMetrics, ReadingName } from '../metrics.ts';
 
 /** Longest pause between two tries of what can't be read, in ms. */
 const MAX_PAUSE_MS = 30_000;
+/** A try that takes longer is given up: not every client that is read with has a time-out of its own, in ms. */
+const READ_TIMEOUT_MS = 60_000;
 const MAX_MESSAGE_LENGTH = 300;
 
 export interface ReadingOptions<T> {
@@ -12,6 +15,7 @@ export interface ReadingOptions<T> {
   /** Pause between two readings, in ms. */
   everyMs: number;
   read: (signal: AbortSignal) => Promise<T>;
+  progress: Progress;
   clock: Clock;
   random: Random;
   metrics: ConsoleMetrics;
@@ -45,20 +49,22 @@ export class Reading<T> {
 
   /** Reads until `signal` aborts. Never throws. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, random, everyMs } = this.#options;
+    const { name, progress, clock, random, everyMs } = this.#options;
+    const loop = `reading ${name}`;
     const tried = Promise.withResolvers<void>();
     this.#tried = tried;
     for (let failures = 0; !signal.aborted; ) {
+      progress.tick(loop, READ_TIMEOUT_MS);
       failures = (await this.#once(signal)) ? 0 : failures + 1;
       tried.resolve();
-      const pause = Math.min(MAX_PAUSE_MS, everyMs * 2 ** Math.min(failures, 10));
-      this.#soon = new AbortController();
+      const longest = Math.min(MAX_PAUSE_MS, everyMs * 2 ** Math.min(failures, 10));
       // At least half of it, so that several consoles that fail together spread.
-      await clock.sleep(
-        failures === 0 ? everyMs : Math.max(everyMs, pause * (0.5 + random() / 2)),
-        AbortSignal.any([signal, this.#soon.signal]),
-      );
+      const pause = failures === 0 ? everyMs : Math.max(everyMs, longest * (0.5 + random() / 2));
+      this.#soon = new AbortController();
+      progress.tick(loop, pause);
+      await clock.sleep(pause, AbortSignal.any([signal, this.#soon.signal]));
     }
+    progress.forget(loop);
     tried.resolve();
   }
 
@@ -70,8 +76,13 @@ export class Reading<T> {
   /** @returns whether it could be read. */
   async #once(signal: AbortSignal): Promise<boolean> {
     const { name, read, clock, metrics } = this.#options;
+    const done = new AbortController();
+    const ended = AbortSignal.any([signal, done.signal]);
+    const late = clock.sleep(READ_TIMEOUT_MS, ended).then(() => {
+      throw new WeirError('read-timeout', `no answer in ${READ_TIMEOUT_MS / 1_000} s`);
+    });
     try {
-      this.value = await read(signal);
+      this.value = await Promise.race([read(ended), late]);
       this.readAt = clock.now();
       this.problem = undefined;
       metrics.reads.inc({ reading: name, outcome: 'done' });
@@ -81,6 +92,8 @@ export class Reading<T> {
       this.problem = describeError(error);
       metrics.reads.inc({ reading: name, outcome: 'failed' });
       return false;
+    } finally {
+      done.abort();
     }
   }
 }

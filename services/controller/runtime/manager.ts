@@ -1,4 +1,4 @@
-import type { Progress } from '../../shared/progress.ts';
+import { liveReport, type Progress } from '../../shared/progress.ts';
 import type { Shutdown } from '../../shared/shutdown.ts';
 import type { KubeObject } from './api/client.ts';
 import type { Transport } from './api/transport.ts';
@@ -86,8 +86,7 @@ export class Manager {
       if (overdueMs > livenessMs) stalled[`queue ${name}`] = Math.round(overdueMs);
     }
     return {
-      ok: Object.keys(stalled).length === 0,
-      stalled,
+      ...liveReport(stalled),
       cache_silent_ms: Math.round(Math.max(0, ...reflectors.map((r) => r.silentMs))),
     };
   }
