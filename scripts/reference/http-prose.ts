@@ -41,8 +41,8 @@ broken connection the events before it have been taken, and one more outcome say
 
 /** What is to be known of a body, by the name of its schema. */
 export const BODIES: Readonly<Record<string, string>> = {
-  Event: `Other fields are kept as they are: 20 levels, 2,000 keys; no empty keys, no \`__proto__\`. The producer sets \`ingestion_timestamp\`,
-\`source_ip\`, \`request_id\` and, when the request has one, \`traceparent\`; what a client puts there is overwritten.`,
+  Event: `Other fields are kept as they are: 20 levels; 2,000 keys, objects in arrays and arrays in arrays; no empty keys, no
+\`__proto__\`. The producer sets \`ingestion_timestamp\`, \`source_ip\`, \`request_id\` and, when the request has one, \`traceparent\`; what a client puts there is overwritten.`,
   CloudEvent: 'Its context attributes are kept in the field `cloudevent` of the event.',
   Sent: 'Whether events share a Kinesis record is said by `AGGREGATION`.',
 };

@@ -10,7 +10,7 @@ import {
   parseStreamEvent,
   STREAM_FIELDS,
 } from './event.ts';
-import { MAX_JSON_DEPTH, MAX_JSON_KEYS } from './json.ts';
+import { MAX_JSON_DEPTH, MAX_JSON_PARTS } from './json.ts';
 import { decodeRecord, encodeRecord } from './record.ts';
 
 const ENRICHMENT = { ingestion_timestamp: '2026-01-01T00:00:00.000Z', source_ip: '::1', request_id: 'id-1' };
@@ -111,9 +111,39 @@ describe('the event contract', () => {
     const veryDeep = JSON.parse(`${'['.repeat(100_000)}${']'.repeat(100_000)}`);
     expect(problemsOf(() => parseEvent({ amount: 1, veryDeep })).code).toBe('event-too-deep');
     const wide = (n: number) => Object.fromEntries(Array.from({ length: n }, (_, i) => [`k${i}`, 1]));
-    expect(parseEvent({ amount: 1, wide: wide(MAX_JSON_KEYS - 2) }).amount).toBe(1);
-    const halves = [wide(MAX_JSON_KEYS / 2), wide(MAX_JSON_KEYS / 2)];
+    expect(parseEvent({ amount: 1, wide: wide(MAX_JSON_PARTS - 2) }).amount).toBe(1);
+    const halves = [wide(MAX_JSON_PARTS / 2), wide(MAX_JSON_PARTS / 2)];
     expect(problemsOf(() => parseEvent({ amount: 1, halves })).code).toBe('event-too-wide');
+  });
+
+  it('counts objects and arrays in arrays as it counts keys, and no plain values', () => {
+    for (const part of [{}, []]) {
+      const x = Array(MAX_JSON_PARTS - 2).fill(part);
+      expect(parseEvent({ amount: 1, x }).x).toEqual(x);
+      expect(problemsOf(() => parseEvent({ amount: 1, x: [...x, part] })).code).toBe('event-too-wide');
+      expect(problemsOf(() => parseEvent({ amount: 1, x: [[...x]] })).code).toBe('event-too-wide');
+    }
+    const samples = Array(50_000).fill(0.5);
+    expect(parseEvent({ amount: 1, samples }).samples).toEqual(samples);
+  });
+
+  it('says where a value is that can not be kept, with the steps to it escaped and cut', () => {
+    const pointers = (x: object) => problemsOf(() => parseEvent({ amount: 1, ...x })).pointers;
+    expect(pointers({ 'a/b~': [0, [{ c: ['ok', '\ud800'] }]] })).toEqual(['/a~1b~0/1/0/c/1']);
+    expect(pointers({ a: [{ b: { '': 1 } }] })).toEqual(['/a/0/b']);
+    expect(pointers({ ['k'.repeat(100)]: '\ud800' })).toEqual([`/${'k'.repeat(64)}…`]);
+    let deep: unknown = 1;
+    for (let i = 0; i < MAX_JSON_DEPTH; i++) deep = [deep];
+    expect(pointers({ deep })).toEqual([`/deep${'/0'.repeat(MAX_JSON_DEPTH - 1)}`]);
+  });
+
+  it('takes a source of 256 bytes and none longer, counted in UTF-8', () => {
+    for (const source of ['x'.repeat(256), 'é'.repeat(128), '€'.repeat(85)]) {
+      expect(parseEvent({ amount: 1, source }).source).toBe(source);
+    }
+    for (const source of ['x'.repeat(257), `${'é'.repeat(128)}x`, '€'.repeat(86), '']) {
+      expect(problemsOf(() => parseEvent({ amount: 1, source })).pointers).toEqual(['/source']);
+    }
   });
 
   it('refuses a request_id that can not be a key', () => {

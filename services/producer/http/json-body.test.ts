@@ -1,12 +1,23 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseJsonArray, TOO_LARGE } from './json-body.ts';
+import { checkedPieces, isLarge, parseArray, parseJson, parsePiece } from './json-body.ts';
+import { piecesOf } from './json-text.ts';
+import { HttpProblem } from './problems.ts';
 import { Turns } from './turns.ts';
 
 const MAX = 1_000_000;
 /** Makes an array large enough to be taken apart. */
 const padded = (text: string) =>
   Buffer.from(text.replace(/\]\s*$/, `${text.trim() === '[]' ? '' : ','}"${'x'.repeat(140_000)}"]`));
+
+/** As a batch reads it. */
+async function parseJsonArray(bytes: Buffer, maxElements: number, maxElementBytes: number, turns: Turns) {
+  if (!isLarge(bytes)) return parseArray(bytes, maxElements);
+  const { pieces, elements } = await checkedPieces(bytes, maxElements, maxElementBytes, turns);
+  const values = pieces.flatMap((piece) => parsePiece(piece, maxElementBytes));
+  expect(values).toHaveLength(elements);
+  return values;
+}
 
 describe('a JSON array', () => {
   it('that is large is read element by element, to the same as by JSON.parse', async () => {
@@ -28,7 +39,35 @@ describe('a JSON array', () => {
   it('that is large is read without its elements that are too large', async () => {
     const element = `{"pad":"${'x'.repeat(140_000)}"}`;
     const values = await parseJsonArray(Buffer.from(`[1,${element},{"a":2}]`), MAX, 100_000, new Turns());
-    expect(values).toEqual([1, TOO_LARGE, { a: 2 }]);
+    expect(values).toEqual([1, expect.any(HttpProblem), { a: 2 }]);
+    expect(values[1]).toMatchObject({ code: 'body-too-large' });
+  });
+
+  it('that is large is the same in pieces of any size', async () => {
+    const event = (n: number) => ({ n, pad: 'x'.repeat((n * 7919) % 3_000), nested: [[n], { n }, '"],['] });
+    const events = Array.from({ length: 400 }, (_, n) => event(n));
+    const bytes = Buffer.from(JSON.stringify(events));
+    for (const max of [1, 500, 3_200, 40_000, MAX]) {
+      const pieces = [...piecesOf(bytes, max)].filter((piece) => piece !== undefined);
+      expect(pieces.every(({ text, elements }) => elements === 1 || text.length <= max)).toBe(true);
+      expect(pieces.flatMap((piece) => parsePiece(piece, MAX))).toEqual(events);
+    }
+  });
+
+  it('of which a piece is nothing but a comma is not JSON', async () => {
+    const pad = `"${'x'.repeat(140_000)}"`;
+    for (const text of [`[${pad},]`, `[,${pad}]`, `[${pad}, ,${pad}]`]) {
+      const read = parseJsonArray(Buffer.from(text), MAX, MAX, new Turns());
+      await expect(read).rejects.toMatchObject({ code: 'body-invalid' });
+    }
+  });
+
+  it.each([
+    ['brackets', '['.repeat(5_000_000)],
+    ['quotes', `"${'\\"'.repeat(2_500_000)}"`],
+  ])('lets others have their turn also in an element of millions of %s', (_, element) => {
+    const pauses = [...piecesOf(Buffer.from(`[${element}]`), MAX)].filter((piece) => piece === undefined);
+    expect(pauses.length).toBeGreaterThan(10);
   });
 
   it.each([
@@ -83,5 +122,27 @@ describe('a JSON array', () => {
     clearInterval(count);
     expect(values).toHaveLength(40_000);
     expect(turns).toBeGreaterThan(5);
+  });
+});
+
+describe('JSON that would take many times its bytes', () => {
+  const parts = (n: number) => `{"amount":1,"x":[${Array(n).fill('{}').join(',')}]}`;
+
+  it('is told by its text, and not parsed', async () => {
+    expect(parseJson(Buffer.from(parts(1_998)))).toMatchObject({ amount: 1 });
+    for (const text of [parts(80_000), '['.repeat(100_000), `{${'"a":1,'.repeat(5_000)}"amount":1}`]) {
+      // The last bracket is missing: a parser would say so.
+      expect(() => parseJson(Buffer.from(text.slice(0, -1)))).toThrow(/more than 2000 keys/);
+    }
+    const bytes = Buffer.from(`[{"amount":1},${parts(60_000)},{"amount":2}]`);
+    const values = await parseJsonArray(bytes, MAX, MAX, new Turns());
+    expect(values).toEqual([{ amount: 1 }, expect.any(HttpProblem), { amount: 2 }]);
+    expect(values[1]).toMatchObject({ code: 'event-invalid' });
+  });
+
+  it('is none for what stands in strings, nor for long arrays of plain values', () => {
+    for (const text of [`{"a":"${'{[:'.repeat(50_000)}\\""}`, `{"a":[${'1,'.repeat(50_000)}1]}`]) {
+      expect(parseJson(Buffer.from(text))).toEqual(JSON.parse(text));
+    }
   });
 });

@@ -1,15 +1,27 @@
 import { InvalidEventError } from '../../shared/errors.ts';
+import { tooWide } from '../../shared/json.ts';
 import { decodeRecord } from '../../shared/record.ts';
+import { tooLarge } from './body-reader.ts';
+import { hasTooManyParts, notAnArray, type Piece, piecesOf } from './json-text.ts';
 import { HttpProblem } from './problems.ts';
 import type { Turns } from './turns.ts';
 
 /** Parsed in one go up to here: about 1 ms. */
 const WHOLE_BYTES = 128 * 1024;
-/** Elements between two looks at the clock. */
-const SLICE_ELEMENTS = 32;
+/** Of a larger array, so many bytes are parsed at a time. */
+const PIECE_BYTES = 64 * 1024;
 
-/** @throws HttpProblem 400 for bytes that are not UTF-8, not JSON, or nothing. */
+/**
+ * The JSON value of an event's bytes.
+ *
+ * @throws HttpProblem 400 for bytes that are not UTF-8, not JSON, or nothing, 422 for too many parts.
+ */
 export function parseJson(bytes: Buffer): unknown {
+  if (hasTooManyParts(bytes)) throw tooManyParts();
+  return decodeJson(bytes);
+}
+
+function decodeJson(bytes: Buffer): unknown {
   if (bytes.length === 0) throw new HttpProblem('body-invalid', 'the body is empty');
   try {
     return decodeRecord(bytes);
@@ -20,103 +32,76 @@ export function parseJson(bytes: Buffer): unknown {
   }
 }
 
-/** Stands for an element with more bytes than one may have: nobody has looked into it. */
-export const TOO_LARGE = Symbol('too large');
+/** True for an array that is parsed in pieces, so that other requests have their turn meanwhile. */
+export function isLarge(bytes: Buffer): boolean {
+  return bytes.length > WHOLE_BYTES;
+}
 
 /**
- * The elements of a JSON array. A large one is taken apart first and parsed element by element, so that others get
- * their turn in between; in it, an element of more than `maxElementBytes` is not parsed: it would hold everybody up and
- * take many times its bytes, only to be refused.
+ * The elements of a JSON array that is not large.
+ *
+ * @throws HttpProblem 400 for anything else, 413 for more than `maxElements`.
+ */
+export function parseArray(bytes: Buffer, maxElements: number): unknown[] {
+  const value = decodeJson(bytes);
+  if (!Array.isArray(value)) throw notAnArray();
+  if (value.length > maxElements) throw tooMany(maxElements);
+  return value;
+}
+
+/**
+ * A large JSON array in pieces that have been parsed once, and forgotten again: parsed as a whole it would take twenty
+ * times its bytes.
  *
  * @throws HttpProblem 400 for anything but a JSON array, 413 for more than `maxElements`.
  */
-export async function parseJsonArray(
+export async function checkedPieces(
   bytes: Buffer,
   maxElements: number,
   maxElementBytes: number,
   turns: Turns,
-): Promise<unknown[]> {
-  if (!isLarge(bytes)) {
-    const value = parseJson(bytes);
-    if (!Array.isArray(value)) throw new HttpProblem('body-invalid', 'the body is not a JSON array');
-    if (value.length > maxElements) throw tooMany(maxElements);
-    return value;
-  }
-  const values: unknown[] = [];
+): Promise<{ pieces: Piece[]; elements: number }> {
+  const pieces: Piece[] = [];
+  let elements = 0;
   await turns.next();
-  for (const element of elementsOf(bytes)) {
-    if (values.length >= maxElements) throw tooMany(maxElements);
-    values.push(element.length > maxElementBytes ? TOO_LARGE : parseJson(element));
-    if (values.length % SLICE_ELEMENTS === 0 && turns.over) await turns.next();
+  for (const piece of piecesOf(bytes, Math.min(PIECE_BYTES, maxElementBytes))) {
+    if (piece) {
+      elements += piece.elements;
+      if (elements > maxElements) throw tooMany(maxElements);
+      parsePiece(piece, maxElementBytes);
+      pieces.push(piece);
+    }
+    if (turns.over) await turns.next();
   }
+  return { pieces, elements };
+}
+
+/**
+ * The values of a piece's elements. Instead of one that is too large or has too many parts there is the problem, and
+ * nobody has looked into it: it would hold everybody up and take many times its bytes, only to be refused.
+ *
+ * @throws HttpProblem 400 when they are not JSON.
+ */
+export function parsePiece({ text, elements }: Piece, maxElementBytes: number): unknown[] {
+  if (elements === 1) {
+    if (text.length > maxElementBytes) return [tooLarge(maxElementBytes)];
+    if (hasTooManyParts(text)) return [tooManyParts()];
+  }
+  const values = decodeJson(Buffer.concat([OPEN, text, CLOSE])) as unknown[];
+  // Nothing between two commas makes an array as well, alone in its piece.
+  if (values.length !== elements) throw new HttpProblem('body-invalid', 'the body is not JSON');
   return values;
 }
 
-/** True for an array that is parsed with pauses, so that other requests have their turn meanwhile. */
-export function isLarge(bytes: Buffer): boolean {
-  return bytes.length > WHOLE_BYTES;
+const OPEN = Buffer.from('[');
+const CLOSE = Buffer.from(']');
+
+function tooManyParts(): HttpProblem {
+  const { message, problems } = tooWide();
+  return new HttpProblem('event-invalid', message, { errors: problems });
 }
 
 /** The problem of a batch with too many events. */
 export function tooMany(maxElements: number): HttpProblem {
   return new HttpProblem('body-too-large', `a batch may have ${maxElements} events`);
-}
-
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const COMMA = 0x2c;
-const OPEN_ARRAY = 0x5b;
-const CLOSE_ARRAY = 0x5d;
-const OPEN_OBJECT = 0x7b;
-const CLOSE_OBJECT = 0x7d;
-
-/**
- * The texts of an array's elements, found by depth and quotes alone: whether each is JSON is for the parser to say. Bytes
- * of these characters are never a part of another one in UTF-8.
- */
-function* elementsOf(bytes: Buffer): Generator<Buffer> {
-  const end = trimmedEnd(bytes);
-  let at = firstOf(bytes, 0);
-  if (bytes[at] !== OPEN_ARRAY || bytes[end - 1] !== CLOSE_ARRAY || end - 1 === at) {
-    throw new HttpProblem('body-invalid', 'the body is not a JSON array');
-  }
-  let start = ++at;
-  if (firstOf(bytes, at) === end - 1) return;
-  for (let depth = 0; at < end - 1; at++) {
-    const byte = bytes[at];
-    if (byte === QUOTE) at = endOfString(bytes, at);
-    else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) depth++;
-    else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) depth--;
-    else if (byte === COMMA && depth === 0) {
-      yield bytes.subarray(start, at);
-      start = at + 1;
-    }
-  }
-  yield bytes.subarray(start, end - 1);
-}
-
-/** Where the string that begins at `at` ends; the end of the bytes when it doesn't. */
-function endOfString(bytes: Buffer, at: number): number {
-  for (let quote = bytes.indexOf(QUOTE, at + 1); quote >= 0; quote = bytes.indexOf(QUOTE, quote + 1)) {
-    let backslashes = 0;
-    while (bytes[quote - 1 - backslashes] === BACKSLASH) backslashes++;
-    if (backslashes % 2 === 0) return quote;
-  }
-  return bytes.length;
-}
-
-function firstOf(bytes: Buffer, from: number): number {
-  let at = from;
-  while (isSpace(bytes[at])) at++;
-  return at;
-}
-
-function trimmedEnd(bytes: Buffer): number {
-  let end = bytes.length;
-  while (end > 0 && isSpace(bytes[end - 1])) end--;
-  return end;
-}
-
-function isSpace(byte: number | undefined): boolean {
-  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }

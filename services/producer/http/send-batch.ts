@@ -7,7 +7,7 @@ import type { RawEvent } from '../ingest/raw-event.ts';
 import { BatchOutcomes } from './batch-outcomes.ts';
 import { eachChunk, readBody, tooLarge } from './body-reader.ts';
 import { fromCloudEvent } from './cloud-events.ts';
-import { isLarge, parseJson, parseJsonArray, TOO_LARGE, tooMany } from './json-body.ts';
+import { checkedPieces, isLarge, parseArray, parseJson, parsePiece, tooMany } from './json-body.ts';
 import { Lines } from './lines.ts';
 import { type BodyKind, bodyKind } from './media-type.ts';
 import { OneAtATime } from './one-at-a-time.ts';
@@ -104,27 +104,50 @@ class Batch {
     const body = await readBody(request, { limit: maxBatchBytes, budget });
     this.readAt = this.#deps.clock.monotonic();
     try {
-      const take = () => this.#takeValues(body.bytes, kind);
-      // Parsed, JSON may take twenty times its bytes. Several at once would be no faster.
-      await (isLarge(body.bytes) ? oneLarge.run(take) : take());
+      const { bytes } = body;
+      // Several large ones at once would be no faster.
+      await (isLarge(bytes)
+        ? oneLarge.run(() => this.#takeLarge(bytes, kind))
+        : this.#takeSmall(bytes, kind));
     } finally {
       body.release();
     }
   }
 
-  async #takeValues(bytes: Buffer, kind: BodyKind): Promise<void> {
-    const { maxBatchEvents, maxEventBytes } = this.#deps;
-    const values = await parseJsonArray(bytes, maxBatchEvents, maxEventBytes, this.#turns);
-    if (values.length === 0) throw new HttpProblem('body-invalid', 'the batch is empty');
-    this.#reserve(values.length * OUTCOME_BYTES);
+  async #takeSmall(bytes: Buffer, kind: BodyKind): Promise<void> {
     await this.#turns.next();
+    const values = parseArray(bytes, this.#deps.maxBatchEvents);
+    this.#expect(values.length);
+    await this.#takeValues(values, kind);
+  }
+
+  async #takeLarge(bytes: Buffer, kind: BodyKind): Promise<void> {
+    const { maxBatchEvents, maxEventBytes } = this.#deps;
+    const { pieces, elements } = await checkedPieces(bytes, maxBatchEvents, maxEventBytes, this.#turns);
+    this.#expect(elements);
+    for (const piece of pieces) {
+      await this.#turns.next();
+      await this.#takeValues(parsePiece(piece, maxEventBytes), kind);
+    }
+  }
+
+  #expect(events: number): void {
+    if (events === 0) throw new HttpProblem('body-invalid', 'the batch is empty');
+    this.#reserve(events * OUTCOME_BYTES);
+  }
+
+  /**
+   * To be called in a turn, with what was parsed in it. Parsed, JSON may take twenty times its bytes: who holds some goes
+   * on before anybody else parses more.
+   */
+  async #takeValues(values: readonly unknown[], kind: BodyKind): Promise<void> {
     const read = (value: unknown) => {
-      if (value === TOO_LARGE) throw tooLarge(maxEventBytes);
+      if (value instanceof HttpProblem) throw value;
       return kind === 'json' ? plainEvent(value) : fromCloudEvent(value);
     };
     for (const value of values) {
       this.#take(value, read);
-      if (this.outcomes.total % SLICE_EVENTS === 0 && this.#turns.over) await this.#turns.next();
+      if (this.outcomes.total % SLICE_EVENTS === 0 && this.#turns.over) await this.#turns.again();
     }
   }
 

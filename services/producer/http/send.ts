@@ -33,19 +33,36 @@ const HINT =
 
 /** `POST /send`: checks, enriches and stores one event, and answers once Kinesis has it. */
 export function send(deps: SendDeps): RequestHandler {
-  const { budget, clock, metrics } = deps;
+  const { clock, metrics } = deps;
   return async (request, response) => {
-    const raw = await readEvent(request, deps);
-    const readAt = clock.monotonic();
-    // Also when a client sends its requests without waiting for answers: connections alone would not bound them.
-    budget.take(REQUEST_BYTES);
-    const context = requestContext(request, response, clock.now());
-    const stored = await store(raw, context, deps).finally(() => budget.give(REQUEST_BYTES));
+    const { answer, readAt } = await accept(request, response, deps);
+    const stored = await answer;
     metrics.events.inc({ outcome: 'stored' });
     metrics.requestSeconds.observe((clock.monotonic() - readAt) / 1000);
     closeWhenDraining(response, deps);
     answerJson(response, 200, answerOf(stored));
   };
+}
+
+/**
+ * Takes the event in. What waits for its answer doesn't hold it any more: parsed, it may take many times the bytes that
+ * the buffer counts for it.
+ *
+ * @returns when the last byte of the request was there, monotonic in ms.
+ */
+async function accept(
+  request: Request,
+  response: Response,
+  deps: SendDeps,
+): Promise<{ answer: Promise<StoredEvent>; readAt: number }> {
+  const { budget, clock } = deps;
+  const raw = await readEvent(request, deps);
+  const readAt = clock.monotonic();
+  // Also when a client sends its requests without waiting for answers: connections alone would not bound them.
+  budget.take(REQUEST_BYTES);
+  const context = requestContext(request, response, clock.now());
+  const answer = store(raw, context, deps).finally(() => budget.give(REQUEST_BYTES));
+  return { answer, readAt };
 }
 
 async function readEvent(request: Request, deps: SendDeps): Promise<RawEvent> {
@@ -66,11 +83,11 @@ async function readEvent(request: Request, deps: SendDeps): Promise<RawEvent> {
 }
 
 function store(raw: RawEvent, context: RequestContext, { ingest }: SendDeps): Promise<StoredEvent> {
-  return new Promise((resolve, reject) => {
-    const settled = (_: number, outcome: Outcome) =>
-      outcome instanceof HttpProblem ? reject(outcome) : resolve(outcome);
-    ingest.accept(raw, context, { settled }, 0);
-  });
+  const { promise, resolve, reject } = Promise.withResolvers<StoredEvent>();
+  const settled = (_: number, outcome: Outcome) =>
+    outcome instanceof HttpProblem ? reject(outcome) : resolve(outcome);
+  ingest.accept(raw, context, { settled }, 0);
+  return promise;
 }
 
 function answerOf({ data, position: { shardId, sequenceNumber, subSequenceNumber } }: StoredEvent): string {

@@ -47,3 +47,20 @@ it('lets work that is short go on in the same turn', async () => {
   expect(loopTurns).toBeLessThan(10);
   await counted;
 });
+
+it('lets work that holds much end before other work begins', async () => {
+  const turns = new Turns();
+  let begun = 0;
+  let ended = 0;
+  const work = async () => {
+    await turns.next();
+    expect(begun++).toBe(ended);
+    for (let slice = 0; slice < 3; slice++) {
+      while (!turns.over);
+      await turns.again();
+    }
+    ended++;
+  };
+  await Promise.all(Array.from({ length: 4 }, work));
+  expect([begun, ended]).toEqual([4, 4]);
+});
