@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type KinesisDouble, startKinesisDouble } from '../services/testkit/kinesis-double/kinesis-double.ts';
 import { type ServiceProcess, spawnService } from '../services/testkit/service-process.ts';
 import { eventsOf } from '../services/testkit/stream-events.ts';
@@ -282,9 +282,12 @@ describe('hostile clients', () => {
     });
     expect((await post('/send', '{"amount":1}')).status).toBe(200);
     for (const answer of await Promise.all(slow)) expect(answer).toMatch(/^(HTTP\/1\.1 408|$)/);
-    const metrics = await (await fetch(`http://127.0.0.1:${producer.ports.adminPort}/metrics`)).text();
-    expect(metrics).toMatch(/weir_producer_request_body_bytes\{[^}]*\} 0$/m);
-    expect(metrics).toMatch(/weir_producer_buffered_bytes\{[^}]*\} 0$/m);
+    // The producer hears of a closed connection in its own time.
+    await vi.waitFor(async () => {
+      const metrics = await (await fetch(`http://127.0.0.1:${producer.ports.adminPort}/metrics`)).text();
+      expect(metrics).toMatch(/weir_producer_request_body_bytes\{[^}]*\} 0$/m);
+      expect(metrics).toMatch(/weir_producer_buffered_bytes\{[^}]*\} 0$/m);
+    });
   });
 });
 
