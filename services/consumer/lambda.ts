@@ -31,7 +31,7 @@ export const handler = createHandler({
   openProcessor: (shard) => pipeline.open(shard),
   ranges: new ShardRanges(
     pipeline.stateful || config.STRAY_RECORDS === 'quarantine'
-      ? () => listShards(kinesis, config.STREAM_NAME)
+      ? (signal) => listShards(kinesis, config.STREAM_NAME, signal)
       : undefined,
   ),
   aggregates: { corrupt: config.CORRUPT_AGGREGATES, stray: config.STRAY_RECORDS },

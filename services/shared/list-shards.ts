@@ -27,13 +27,22 @@ export interface ShardListing {
  * All shards of the stream that retention has not removed, closed ones included.
  *
  * @param stream its name or ARN.
+ * @throws what Kinesis answers, or an `AbortError` when `signal` aborts.
  */
-export async function listShards(client: KinesisClient, stream: string): Promise<ShardInfo[]> {
-  return (await listShardsAt(client, stream)).shards;
+export async function listShards(
+  client: KinesisClient,
+  stream: string,
+  signal?: AbortSignal,
+): Promise<ShardInfo[]> {
+  return (await listShardsAt(client, stream, signal)).shards;
 }
 
 /** The same with the time of the first answer: whatever is made later isn't in the listing. */
-export async function listShardsAt(client: KinesisClient, stream: string): Promise<ShardListing> {
+export async function listShardsAt(
+  client: KinesisClient,
+  stream: string,
+  signal?: AbortSignal,
+): Promise<ShardListing> {
   const shards: ShardInfo[] = [];
   let at: number | undefined;
   let NextToken: string | undefined;
@@ -47,7 +56,7 @@ export async function listShardsAt(client: KinesisClient, stream: string): Promi
       },
       { step: 'deserialize', priority: 'low' },
     );
-    const page = await client.send(command);
+    const page = await client.send(command, signal ? { abortSignal: signal } : {});
     for (const shard of page.Shards ?? []) shards.push(toShardInfo(shard));
     if (page.NextToken !== undefined && page.NextToken === NextToken)
       throw new WeirError('listing-endless', `ListShards of ${stream} gave the same page token again`);

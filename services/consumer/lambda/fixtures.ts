@@ -1,6 +1,7 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { pino } from 'pino';
 import { systemClock as clock } from '../../shared/clock.ts';
+import type { ShardInfo } from '../../shared/list-shards.ts';
 import { type PipelineOptions, testPipeline, WHOLE_RANGE } from '../pipeline/fixtures.ts';
 import { createHandler, type Handler } from './handler.ts';
 import { ShardRanges } from './shard-ranges.ts';
@@ -13,6 +14,7 @@ export function newSandbox(
   dynamodb: DynamoDBClient,
   resources: Parameters<typeof testPipeline>[1],
   options: PipelineOptions = {},
+  list?: (signal: AbortSignal) => Promise<ShardInfo[]>,
 ): { handler: Handler; lines: string[]; close: () => void } {
   const { pipeline, close, registry } = testPipeline(dynamodb, resources, options);
   const lines: string[] = [];
@@ -20,7 +22,7 @@ export function newSandbox(
   const handler = createHandler({
     stream: 'stream',
     openProcessor: (identity) => pipeline.open(identity),
-    ranges: new ShardRanges(async () => [shard]),
+    ranges: new ShardRanges(list ?? (async () => [shard])),
     aggregates: { corrupt: 'quarantine', stray: 'accept' },
     deadLetters: async () => {
       const metric = await registry.getSingleMetric('weir_consumer_dead_letters_total')?.get();

@@ -1,8 +1,9 @@
-import type { KinesisStreamEvent } from 'aws-lambda';
+import type { KinesisStreamEvent, KinesisStreamRecord } from 'aws-lambda';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import type { Detector } from '../../detectors/detector.ts';
-import { createDynamoDBClient } from '../../shared/aws.ts';
+import { createDynamoDBClient, createKinesisClient } from '../../shared/aws.ts';
 import { Aggregator } from '../../shared/kpl/aggregate.ts';
+import { listShards } from '../../shared/list-shards.ts';
 import { EMULATOR_CREDENTIALS } from '../../testkit/emulators.ts';
 import {
   EventSourceMapping,
@@ -147,6 +148,57 @@ describe('the function', () => {
     const { handler } = newHandler();
     const answer = await handler(await batchOf([mapped(0, 's', event(0, 's'))]), timeLeft(0));
     expect(answer).toMatchObject({ failed_records: 1, batchItemFailures: [{ itemIdentifier: '1000' }] });
+    expect(await items()).toEqual([]);
+  });
+
+  it('stops in time when the shards are not listed, by a Kinesis that does not answer', async () => {
+    const silent = await startFaultProxy(inject('kinesisEndpoint'));
+    silent.always('ListShards', { kind: 'latency', ms: 20_000 });
+    const kinesis = createKinesisClient({
+      region: 'us-east-1',
+      credentials: EMULATOR_CREDENTIALS,
+      kinesisEndpoint: silent.endpoint,
+    });
+    closing.push(() => kinesis.destroy());
+    const { handler, close } = newSandbox(dynamodb, stack.resources, {}, (signal) =>
+      listShards(kinesis, stack.resources.stream, signal),
+    );
+    closing.push(close);
+    try {
+      const batch = await batchOf([mapped(0, 's', event(0, 's'))]);
+      const startedAt = performance.now();
+      const answer = await handler(batch, timeLeft(2_000));
+      expect(performance.now() - startedAt).toBeLessThan(2_000);
+      expect(answer.batchItemFailures).toEqual([{ itemIdentifier: '1000' }]);
+      silent.always('ListShards', { kind: 'latency', ms: 0 });
+      expect(await handler(batch, timeLeft(10_000))).toMatchObject({ status: 'completed' });
+    } finally {
+      await silent.stop();
+    }
+  });
+
+  it.each<[string, unknown, string]>([
+    ['nothing', null, 'no list of Records'],
+    ['an empty object', {}, 'no list of Records'],
+    ['a text for records', { Records: 'abc' }, 'no list of Records'],
+    ['no record', { Records: [null] }, 'record 0 is none'],
+    ['a message of a queue', { Records: [{ eventSource: 'aws:sqs', body: '{}' }] }, '"aws:sqs"'],
+  ])('refuses an event with %s, and says what it takes', async (_, given, message) => {
+    const refused = newHandler().handler(given as KinesisStreamEvent, timeLeft(1_000));
+    await expect(refused).rejects.toMatchObject({
+      code: 'event-source-unknown',
+      message: expect.stringMatching(new RegExp(`${message}.*event source mapping of a Kinesis stream`)),
+    });
+  });
+
+  it('refuses a batch whole when one of its records lacks what each has', async () => {
+    const good = await batchOf([mapped(0, 's', event(0, 's')), mapped(1, 's', event(1, 's'))]);
+    const [first, second] = good.Records as [KinesisStreamRecord, KinesisStreamRecord];
+    for (const lacking of ['data', 'sequenceNumber', 'partitionKey', 'approximateArrivalTimestamp']) {
+      const bad = { ...second, kinesis: { ...second.kinesis, [lacking]: undefined } };
+      const refused = newHandler().handler({ Records: [first, bad as KinesisStreamRecord] }, timeLeft(1_000));
+      await expect(refused).rejects.toThrow('record 1 is none, of event source "aws:kinesis"');
+    }
     expect(await items()).toEqual([]);
   });
 

@@ -6,7 +6,7 @@ import { StoppedError } from '../errors.ts';
 import { type AggregateRules, takeSlice } from '../fetch/user-records.ts';
 import type { StreamRecord } from '../record.ts';
 import type { ShardProcessor } from '../shard-processor.ts';
-import { fromEvent, shardOf } from './kinesis-event.ts';
+import { checkEvent, fromEvent, shardOf } from './kinesis-event.ts';
 import type { HashKeyRange, ShardRanges } from './shard-ranges.ts';
 
 /** User records that go through the pipeline at once. */
@@ -51,9 +51,12 @@ export type Handler = (event: KinesisStreamEvent, context: InvocationContext) =>
  * time runs out, because the table is slow or down, it stops before Lambda kills it and reports the rest.
  *
  * Several invocations may work on one shard at once (parallelization factor), never two on one partition key.
+ *
+ * It throws for an event that is of no Kinesis stream.
  */
 export function createHandler(deps: HandlerDeps): Handler {
   return async (event, context) => {
+    checkEvent(event);
     const { clock, log, stream } = deps;
     const startedAt = clock.monotonic();
     const budgetMs = context.getRemainingTimeInMillis();
