@@ -10,7 +10,7 @@ declare module 'vitest' {
   export interface ProvidedContext {
     /** Endpoint of the run's one `kinesis-local`; use stream names of your own. */
     kinesisEndpoint: string;
-    /** Endpoint of the run's one `dynalite`; use table names of your own. */
+    /** Endpoint of the run's one `dynalite`, or of DynamoDB Local; use table names of your own. */
     dynamodbEndpoint: string;
   }
 }
@@ -24,11 +24,13 @@ export default async function setup(project: TestProject): Promise<() => Promise
   // The same services and commands start again and again: what one has compiled the next one only loads.
   const compileCache = mkdtempSync(join(tmpdir(), 'weir-compile-cache-'));
   process.env.NODE_COMPILE_CACHE = compileCache;
-  const [kinesis, dynamodb] = await Promise.all([startKinesisLocal(), startDynalite()]);
+  // Another DynamoDB that runs already: scripts/test-dynamodb.ts.
+  const other = process.env.WEIR_TEST_DYNAMODB;
+  const [kinesis, dynalite] = await Promise.all([startKinesisLocal(), other ? undefined : startDynalite()]);
   project.provide('kinesisEndpoint', kinesis.endpoint);
-  project.provide('dynamodbEndpoint', dynamodb.endpoint);
+  project.provide('dynamodbEndpoint', dynalite?.endpoint ?? other ?? '');
   return async () => {
-    await Promise.all([kinesis.stop(), dynamodb.stop()]);
+    await Promise.all([kinesis.stop(), dynalite?.stop()]);
     const deadline = Date.now() + SURVIVOR_GRACE_MS;
     let left = survivors(run);
     while (left.length > 0 && Date.now() < deadline) {
