@@ -1,8 +1,11 @@
 import { UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { GetRecordsCommand, GetShardIteratorCommand } from '@aws-sdk/client-kinesis';
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
+import { createDynamoDBClient, createKinesisClient } from '../../shared/aws.ts';
 import { systemClock as clock } from '../../shared/clock.ts';
 import { idFromPosition } from '../../shared/ids.ts';
+import { EMULATOR_CREDENTIALS } from '../../testkit/emulators.ts';
+import { type FaultProxy, startFaultProxy } from '../../testkit/fault-proxy.ts';
 import { TestStack } from '../../testkit/stack.ts';
 import { chainDetector, replay, streamRecord, testPipeline, WHOLE_RANGE } from '../pipeline/fixtures.ts';
 import type { StreamRecord } from '../record.ts';
@@ -272,6 +275,36 @@ describe('a redrive', () => {
     const incomplete = { code: 'dead-letter-incomplete', message: expect.stringContaining('1 of 99999999') };
     await expect(queue.redrive(id)).rejects.toMatchObject(incomplete);
     await expect(queue.purge(id)).rejects.toMatchObject(incomplete);
+  });
+
+  it("removes no letter by an answer that is not the service's own", async () => {
+    const id = await spoil(event(5, { request_id: 'r-1' }));
+    const proxies = await Promise.all(
+      [inject('kinesisEndpoint'), inject('dynamodbEndpoint')].map((target) => startFaultProxy(target)),
+    );
+    const [kinesisProxy, dynamodbProxy] = proxies as [FaultProxy, FaultProxy];
+    const aws = {
+      ...{ region: 'us-east-1', credentials: EMULATOR_CREDENTIALS },
+      ...{ kinesisEndpoint: kinesisProxy.endpoint, dynamodbEndpoint: dynamodbProxy.endpoint },
+    };
+    const kinesis = createKinesisClient(aws);
+    const dynamodb = createDynamoDBClient(aws);
+    const table = stack.resources.deadLetterTable;
+    const behind = new DeadLetterQueue({ dynamodb, kinesis, table, clock });
+    const unexpected = { code: 'answer-unexpected' };
+    try {
+      kinesisProxy.plan('PutRecord', { kind: 'answer', text: '{}' });
+      await expect(behind.redrive(id)).rejects.toMatchObject(unexpected);
+      dynamodbProxy.plan('BatchWriteItem', { kind: 'answer', text: '{}' });
+      await expect(behind.purge(id)).rejects.toMatchObject(unexpected);
+      expect(await letters()).toMatchObject([{ id }]);
+      await behind.purge(id);
+      expect(await letters()).toEqual([]);
+    } finally {
+      kinesis.destroy();
+      dynamodb.destroy();
+      for (const proxy of proxies) await proxy.stop();
+    }
   });
 
   it('keeps what would fail again, unless it is forced', async () => {

@@ -180,12 +180,10 @@ export class DeadLetterQueue {
     const answer = await kinesis.send(
       new PutRecordCommand({ StreamName: head.stream, PartitionKey: head.partitionKey, Data }),
     );
+    const { ShardId: shardId, SequenceNumber: sequenceNumber } = answer;
+    if (!shardId || !sequenceNumber) throw unexpectedAnswer('Kinesis');
     await this.#remove(head);
-    return {
-      kind: 'redriven',
-      shardId: answer.ShardId ?? '',
-      sequenceNumber: answer.SequenceNumber ?? '',
-    };
+    return { kind: 'redriven', shardId, sequenceNumber };
   }
 
   /** What goes on the stream for a dead letter, or what is against it. */
@@ -269,11 +267,18 @@ export class DeadLetterQueue {
         const { UnprocessedItems } = await dynamodb.send(
           new BatchWriteItemCommand({ RequestItems: { [table]: left } }),
         );
-        left = UnprocessedItems?.[table] ?? [];
+        if (!UnprocessedItems) throw unexpectedAnswer('DynamoDB');
+        left = UnprocessedItems[table] ?? [];
         if (left.length > 0) await clock.sleep(RETRY_MS);
       }
     }
   }
+}
+
+/** For what a proxy may answer with status 200. */
+function unexpectedAnswer(service: string): WeirError {
+  const message = `what came is not ${service}'s answer: look for a proxy between here and there`;
+  return new WeirError('answer-unexpected', message, { retryable: true });
 }
 
 /** In the order of the stream, as far as it has one: along a lineage of shards. */
