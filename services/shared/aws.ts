@@ -1,5 +1,5 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { KinesisClient } from '@aws-sdk/client-kinesis';
+import { KinesisClient, type KinesisClientConfig } from '@aws-sdk/client-kinesis';
 import { NodeHttp2Handler, NodeHttpHandler } from '@smithy/node-http-handler';
 
 export interface AwsOptions {
@@ -31,7 +31,11 @@ export function awsOptions(env: {
 /** A session without a byte for this long is broken: a subscription lives 5 min. */
 const SUBSCRIPTION_SESSION_MS = 330_000;
 
-const silent = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
+/**
+ * Without `info` and `error`: where they are, if only as functions that do nothing, the SDK formats the input and the output of
+ * each command for them. That is 20-50 % of a PutRecords call and 13 % of a GetRecords call of 1,000 records.
+ */
+const silent = { trace() {}, debug() {}, warn() {} } as unknown as NonNullable<KinesisClientConfig['logger']>;
 
 /** What every client is made with; here those of the services that most of ours call. */
 export function clientSettings(options: AwsOptions, endpoint: string | undefined) {
@@ -40,7 +44,6 @@ export function clientSettings(options: AwsOptions, endpoint: string | undefined
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(options.credentials ? { credentials: options.credentials } : {}),
     maxAttempts: options.maxAttempts ?? 3,
-    // The SDK's default logger formats each command's input and output: 20-50 % of a PutRecords call.
     logger: silent,
     // HTTP/1.1 with kept connections: the Kinesis client's default HTTP/2 handler opens a session a request.
     requestHandler: new NodeHttpHandler({

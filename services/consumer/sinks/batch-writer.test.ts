@@ -137,7 +137,7 @@ describe('the batch writer', () => {
     const RETRY_MS = 30_000;
     const down = () => Object.assign(new Error('planned'), { name: 'InternalServerError' });
     /** A table for which `fails` decides, on a clock that is quick. */
-    function writerFor(fails: (body: string) => boolean | Error) {
+    function writerFor(fails: (body: string) => boolean | Error, retryMs = RETRY_MS) {
       const quick = new ScaledClock(500);
       const call = async (_operation: string, body: string) => {
         const failure = fails(body);
@@ -149,7 +149,7 @@ describe('the batch writer', () => {
         table: 'records',
         keyOf: recordKey,
         keyWith: recordKeyWith,
-        retryMs: RETRY_MS,
+        retryMs,
         limit: new AdaptiveLimit(4, clock),
         clock: quick,
         random: () => 0.5,
@@ -169,6 +169,17 @@ describe('the batch writer', () => {
       const { keys, tookMs } = await writerFor((body) => body.includes('id-13"')).tryAll(60);
       expect(keys).toEqual(['id-13']);
       expect(tookMs).toBeGreaterThan(RETRY_MS);
+    });
+
+    it('suspects it after 5 failures, and gives it back after 5 more', async () => {
+      const calls: string[] = [];
+      const { keys } = await writerFor((body) => {
+        calls.push(body.includes('PutRequest') ? 'put' : 'probe');
+        return calls.at(-1) === 'put';
+      }, 0).tryAll(1);
+      expect(keys).toEqual(['id-0']);
+      const five = Array(5).fill('put');
+      expect(calls).toEqual([...five, 'probe', ...five, 'probe']);
     });
 
     it('does so too when nothing else is written, since the table takes a write that changes nothing', async () => {
