@@ -82,6 +82,12 @@ describe('environments', () => {
       /is the region itself/,
     ],
     ['no stage gives images', { name: 'prod-2' }, /stage: is needed: dev, staging, prod have images/],
+    ['a stage names another', { stage: 'prod' }, /stage: staging has images of its own/],
+    [
+      'a collector wants a password',
+      { tracing: { endpoint: 'http://weir:secret@collector.observability.svc:4318', ratio: 1 } },
+      /tracing.endpoint: nothing secret stands in git/,
+    ],
     ['a folder of charts/ is taken', { name: 'argocd', stage: 'prod' }, /name: is the name of something/],
     [
       "a replica's key is elsewhere",

@@ -165,7 +165,7 @@ const schema = z
       .string()
       .regex(/^[a-z]([a-z0-9-]{0,13}[a-z0-9])?$/, 'expected a DNS label of at most 15 characters')
       .refine((name) => !['registry', 'argocd'].includes(name), 'is the name of something else'),
-    /** The stage whose images run here, `images.json` has them; for `dev`, `staging` and `prod` it is themselves. */
+    /** The stage whose images run here, `images.json` has them. Left out for `dev`, `staging` and `prod`, which are stages. */
     stage: z.enum(STAGES).optional(),
     account,
     region,
@@ -241,6 +241,7 @@ const schema = z
     const { pods, lambda } = env.consumers;
     if (env.stage === undefined && !isStage(env.name))
       issue(['stage'], `is needed: ${STAGES.join(', ')} have images, ${env.name} runs those of one of them`);
+    if (env.stage !== undefined && isStage(env.name)) issue(['stage'], `${env.name} has images of its own`);
     if (lambda && lambda.maxRecordAgeSeconds >= env.stream.retentionHours * 3600)
       issue(
         ['consumers', 'lambda', 'maxRecordAgeSeconds'],

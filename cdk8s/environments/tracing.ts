@@ -17,9 +17,10 @@ export const tracing = z.strictObject({
   endpoint: z
     .url({ protocol: /^https?$/ })
     .refine(
-      (url) => collectorInCluster(url) !== undefined || /^https:\/\/[^/:@]+(\/|$)/.test(url),
+      (url) => collectorInCluster(url) !== undefined || /^https:\/\/[^/:]+(\/|$)/.test(url),
       'expected http://<service>.<namespace>.svc:4318, or outside of the cluster https:// on port 443: the network policies let nothing else out',
-    ),
+    )
+    .refine((url) => !url.includes('@'), 'nothing secret stands in git'),
   /** Share of the traces that begin here which are kept, 0 to 1. */
   ratio: z.number().min(0).max(1),
 });

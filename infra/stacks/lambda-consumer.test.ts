@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { defineEnvironment } from '../../cdk8s/environments/schema.ts';
 import { staging } from '../../cdk8s/environments/staging.ts';
 import { lambdaEnv } from '../../services/consumer/config.ts';
 import { parseEnv } from '../../services/shared/config.ts';
@@ -17,4 +18,20 @@ it("gives the function variables that the consumer's configuration knows and tak
   });
   const short = lambdaVariables(staging, { ...staging.consumers.lambda!, timeoutSeconds: 15 });
   expect(parseEnv(lambdaEnv, short).WRITE_RETRY_MS).toBe(7_500);
+});
+
+it('gives the function the detectors of its environment', () => {
+  const params = { keen: { detector: 'adaptive', sensitivity: 0.8 } };
+  const env = defineEnvironment({
+    ...staging,
+    detection: { detector: 'adaptive', threshold: 5, challengers: ['keen', 'threshold'], params },
+  });
+  const variables = lambdaVariables(env, env.consumers.lambda!);
+  expect(Object.keys(variables).filter((name) => !(name in lambdaEnv))).toEqual([]);
+  expect(parseEnv(lambdaEnv, variables)).toMatchObject({
+    DETECTOR: 'adaptive',
+    THRESHOLD: 5,
+    CHALLENGERS: ['keen', 'threshold'],
+    DETECTOR_PARAMS: params,
+  });
 });
