@@ -4,6 +4,7 @@ import { MergeShardsCommand, SplitShardCommand } from '@aws-sdk/client-kinesis';
 import { marshall } from '@aws-sdk/util-dynamodb';
 import { afterEach, describe, expect, inject, it, vi } from 'vitest';
 import { Aggregator } from '../services/shared/kpl/aggregate.ts';
+import { startFaultProxy } from '../services/testkit/fault-proxy.ts';
 import { streamActive } from '../services/testkit/provision.ts';
 import { TestStack } from '../services/testkit/stack.ts';
 
@@ -118,6 +119,31 @@ describe('the consumer process', () => {
     expect(metrics).toMatch(/weir_consumer_records_total\{outcome="stored",[^}]*\} 500\n/);
     expect((await fetch(`${admin}/livez`)).status).toBe(200);
     expect((await fetch(`${admin}/readyz`)).status).toBe(200);
+  });
+
+  it('leaves in time, at a stop, what a table does not take: leases are given back, and it says what was left', async () => {
+    const stack = await newStack({ shards: 1 });
+    const mute = await startFaultProxy(endpoints.dynamodb);
+    mute.always('BatchWriteItem', { kind: 'latency', ms: 600_000 });
+    try {
+      await stack.put(events(10));
+      const consumer = await stack.start('consumer', {
+        ...FROM_START,
+        AWS_ENDPOINT_URL_DYNAMODB: mute.endpoint,
+        SHUTDOWN_TIMEOUT_MS: '4000',
+      });
+      await vi.waitFor(() => expect(mute.operations).toContain('BatchWriteItem'), 20_000);
+      expect(await consumer.stop()).toMatchObject({ code: 1 });
+      const lines = consumer.lastLines().join('\n');
+      expect(lines).toContain('"code":"stop-forced"');
+      expect(lines).toContain('"left":["worker"]');
+      expect(lines).not.toContain('stop took longer than');
+      const [lease] = await stack.leases();
+      expect(lease).toMatchObject({ checkpoint: 'TRIM_HORIZON' });
+      expect(lease).not.toHaveProperty('leaseOwner');
+    } finally {
+      await mute.stop();
+    }
   });
 
   it('keeps what it can not process as dead letters, with its bytes, and goes on', async () => {
