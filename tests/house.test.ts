@@ -13,7 +13,7 @@ import type { EnvShape } from '../services/shared/config.ts';
 
 const run = promisify(execFile);
 
-const FORBIDDEN = [
+const FORBIDDEN_OF_SERVICES = [
   ['shared', '../producer/config.ts'],
   ['shared', '../testkit/stack.ts'],
   ['detectors', '../consumer/record.ts'],
@@ -35,7 +35,7 @@ const FORBIDDEN = [
   ),
   ['controller/runtime', '../../../cdk8s/crd/stream-scaler.ts'],
 ] as const;
-const ALLOWED = [
+const ALLOWED_OF_SERVICES = [
   ['producer/http', '../../shared/clock.ts'],
   ['consumer', '../detectors/registry.ts'],
   ['testkit', '../shared/clock.ts'],
@@ -43,6 +43,39 @@ const ALLOWED = [
   ['controller/keda', '../../../cdk8s/crd/stream-scaler.ts'],
   ['console', '../../cdk8s/crd/status.ts'],
   ['cli', '../consumer/config.ts'],
+  ['cli', '../../local/demo/options.ts'],
+] as const;
+const inServices = (probes: readonly (readonly [string, string])[]) =>
+  probes.map(([at, specifier]) => [`services/${at}`, specifier] as const);
+/** Folder and what a file in it imports. */
+const FORBIDDEN = [
+  ...inServices(FORBIDDEN_OF_SERVICES),
+  ['cdk8s/apps', '../../services/consumer/worker.ts'],
+  ['cdk8s/apps', '../../services/controller/streamscaler/reconciler.ts'],
+  ['cdk8s/monitoring', '../../services/testkit/stack.ts'],
+  ['cdk8s/environments', '../../infra/stacks/data.ts'],
+  ['cdk8s', '../scripts/images.ts'],
+  ['cdk8s/crd', '../../services/shared/config.ts'],
+  ['cdk8s/crd', '../environments/names.ts'],
+  ['infra/stacks', '../../services/consumer/worker.ts'],
+  ['infra/stacks', '../../services/consumer/config.ts'],
+  ['infra', '../cdk8s/apps/consumer.ts'],
+  ['local', '../infra/stacks/data.ts'],
+  ['local/demo', '../../bench/run.ts'],
+  ['bench', '../infra/stacks/data.ts'],
+  ['bench', '../cdk8s/apps/consumer.ts'],
+] as const;
+const ALLOWED = [
+  ...inServices(ALLOWED_OF_SERVICES),
+  ['cdk8s/apps', '../../services/consumer/config.ts'],
+  ['cdk8s/monitoring', '../../services/controller/streamscaler/metrics.ts'],
+  ['cdk8s/constructs', '../../services/controller/streamscaler/rbac.ts'],
+  ['cdk8s/environments', '../../services/shared/config.ts'],
+  ['infra/constructs', '../../services/consumer/aws-calls.ts'],
+  ['infra', '../cdk8s/environments/names.ts'],
+  ['infra/stacks', '../../services/shared/tables.ts'],
+  ['local', '../services/testkit/emulators.ts'],
+  ['bench', '../services/consumer/pipeline/decode.ts'],
 ] as const;
 
 describe('the house', () => {
@@ -53,10 +86,8 @@ describe('the house', () => {
       await writeFile(join(folder, path), `export * from '${specifier}';\n`);
     };
     await copyFile('biome.json', join(folder, 'biome.json'));
-    for (const [i, [at, specifier]] of FORBIDDEN.entries())
-      await probe(`services/${at}/forbidden${i}.ts`, specifier);
-    for (const [i, [at, specifier]] of ALLOWED.entries())
-      await probe(`services/${at}/allowed${i}.ts`, specifier);
+    for (const [i, [at, specifier]] of FORBIDDEN.entries()) await probe(`${at}/forbidden${i}.ts`, specifier);
+    for (const [i, [at, specifier]] of ALLOWED.entries()) await probe(`${at}/allowed${i}.ts`, specifier);
     const biome = resolve('node_modules/.bin/biome');
     const args = [
       'lint',
@@ -69,11 +100,13 @@ describe('the house', () => {
     const { stderr, stdout } = await run(biome, args, { cwd: folder }).catch((error) => error);
     await rm(folder, { recursive: true });
     const found = new Set(
-      [...`${stdout}${stderr}`.matchAll(/(services\/\S+\.ts):\d+:\d+ lint\/style\/noRestrictedImports/g)].map(
-        ([, path]) => path,
-      ),
+      [
+        ...`${stdout}${stderr}`.matchAll(
+          /((?:services|cdk8s|infra|local|bench)\/\S+\.ts):\d+:\d+ lint\/style\/noRestrictedImports/g,
+        ),
+      ].map(([, path]) => path),
     );
-    expect([...found].sort()).toEqual(FORBIDDEN.map(([at], i) => `services/${at}/forbidden${i}.ts`).sort());
+    expect([...found].sort()).toEqual(FORBIDDEN.map(([at], i) => `${at}/forbidden${i}.ts`).sort());
   });
 
   it('has a lock file that names every optional platform package, so that npm ci works anywhere', () => {
@@ -123,6 +156,18 @@ describe('the house', () => {
       if (path.endsWith('/')) expect(readdirSync(path).length, path).toBeGreaterThan(0);
       else expect(readFileSync(path, 'utf8').length, path).toBeGreaterThan(0);
     }
+  });
+
+  it('has a job in its architecture page for each folder of services and manifests', () => {
+    const page = readFileSync('docs/architecture.md', 'utf8');
+    const rows = [...page.matchAll(/^\| `([\w/-]+)\/` +\|/gm)].map(([, folder]) => folder);
+    const folders = ['services', 'cdk8s'].flatMap((parent) =>
+      readdirSync(parent, { withFileTypes: true })
+        .filter((entry) => entry.isDirectory())
+        .map(({ name }) => `${parent}/${name}`),
+    );
+    expect(folders).toContain('services/controller');
+    expect(folders.filter((folder) => !rows.includes(folder))).toEqual([]);
   });
 
   it('builds bundles that start without node_modules', { timeout: 60_000 }, async () => {
