@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -47,6 +48,7 @@ beforeAll(async () => {
         AWS_ENDPOINT_URL_KINESIS: kinesis.endpoint,
         EVENT_DEADLINE_MS: '400',
         SOURCE_EVENTS_PER_SECOND: '5',
+        REQUEST_TIMEOUT_MS: '1000',
         ...env,
       },
     });
@@ -77,6 +79,22 @@ function post(path: string, body: string, headers: Record<string, string> = {}, 
   });
 }
 
+/** Sends what no client of HTTP sends, with these header lines. */
+async function raw(path: string, lines: string, body = '{}'): Promise<Response> {
+  const socket = connect(producer.ports.port ?? 0, '127.0.0.1');
+  socket.write(
+    `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n${lines}content-length: 2\r\n\r\n${body}`,
+  );
+  const chunks: Buffer[] = [];
+  for await (const chunk of socket) chunks.push(chunk as Buffer);
+  const [head = '', answer = ''] = Buffer.concat(chunks).toString().split('\r\n\r\n', 2);
+  const [first = '', ...others] = head.split('\r\n');
+  const headers = others.map((line) => /^(.+?): (.*)$/.exec(line)?.slice(1) as [string, string]);
+  return new Response(answer, { status: Number(first.split(' ')[1]), headers });
+}
+
+const slow = (path: string) => raw(path, '', '{');
+
 /** Sends a request while every PutRecords call fails, after which Kinesis is well again. */
 async function whileDown(request: () => Promise<Response>): Promise<Response> {
   kinesis.faults.next({ operation: 'PutRecords', kind: 'reset', times: 1e6 });
@@ -96,8 +114,12 @@ const REQUESTS: [string, number, () => Promise<Response>][] = [
     () => post('/send', '{"specversion":"1.0","id":"1","source":"ce","type":"t","data":{"amount":1}}', CE),
   ],
   ['POST /send', 400, () => post('/send', 'x')],
+  ['POST /send', 408, () => slow('/send')],
   ['POST /send', 413, () => post('/send', `{"pad":"${'x'.repeat(300_000)}"}`)],
   ['POST /send', 415, () => post('/send', 'x', { 'content-type': 'text/plain' })],
+  ['POST /send', 417, () => raw('/send', 'expect: foo\r\n')],
+  ['POST /send', 431, () => raw('/send', `pad: ${'x'.repeat(20_000)}\r\n`)],
+  ['POST /send', 400, () => raw('/send', 'no header\r\n')],
   ['POST /send', 422, () => post('/send', '{"source":"b","amount":"much"}')],
   ['POST /send', 422, () => post('/send', '{"source":"a","amount":2}', KEY)],
   [
@@ -122,6 +144,9 @@ const REQUESTS: [string, number, () => Promise<Response>][] = [
     () => post('/send/batch?compact=true', JSON.stringify(Array(15).fill({ source: 'g', amount: 1, id: 7 }))),
   ],
   ['POST /send/batch', 400, () => post('/send/batch', '{}')],
+  ['POST /send/batch', 408, () => slow('/send/batch')],
+  ['POST /send/batch', 417, () => raw('/send/batch', 'expect: foo\r\n')],
+  ['POST /send/batch', 431, () => raw('/send/batch', `pad: ${'x'.repeat(20_000)}\r\n`)],
   ['POST /send/batch', 413, () => post('/send/batch', JSON.stringify(Array(10_001).fill(1)))],
   ['POST /send/batch', 415, () => post('/send/batch', '', { 'content-type': 'text/csv' })],
   [

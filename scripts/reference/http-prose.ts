@@ -2,18 +2,24 @@ import type { ProblemCode } from '../../services/producer/http/problems.ts';
 
 /** What a client can do about each problem: no schema says it. */
 export const ADVICE: Readonly<Record<ProblemCode, string>> = {
+  'request-invalid':
+    'no: its header, or how its body is cut, is not HTTP/1.1, or it has no `Host`; the connection is closed',
   'body-invalid': 'no: not JSON, not UTF-8, empty, or cut off',
   'idempotency-key-invalid': 'no',
   unauthenticated: 'no: with another key or token; `WWW-Authenticate` says how',
   'source-forbidden': 'no: a key or token may send the sources that it names',
   'not-found': 'no',
   'method-not-allowed': 'no: `Allow` names the methods',
+  'request-timeout':
+    'yes: it was not whole within `REQUEST_TIMEOUT_MS`, its header within 10 s; the connection is closed',
   'body-too-large': 'no',
   'media-type-unsupported': 'no',
+  'expectation-unsupported': 'no: `Expect` may be `100-continue`',
   'event-invalid': 'no: `errors` says why',
   'idempotency-key-reused': 'no: a new event needs a new key',
   'quota-exceeded': 'yes, after `Retry-After`',
   throttled: 'yes, after `Retry-After`: the shard of this source is over its limits',
+  'header-too-large': 'no: it may have 16 KiB; the connection is closed',
   internal: 'yes, with the same `Idempotency-Key`',
   'sink-unavailable':
     'yes, after `Retry-After`: Kinesis did not store it in time; it may have, so use an `Idempotency-Key`',

@@ -1,4 +1,3 @@
-import { createServer } from 'node:http';
 import { createAdminServer } from '../shared/admin.ts';
 import { awsOptions, createKinesisClient } from '../shared/aws.ts';
 import { systemClock as clock } from '../shared/clock.ts';
@@ -13,7 +12,7 @@ import { Batcher } from './batching/batcher.ts';
 import { assertRoomForBatches, producerEnv } from './config.ts';
 import { buildApp } from './http/app.ts';
 import { BodyBudget } from './http/body-reader.ts';
-import { listenerOf, messagesOf } from './http/messages.ts';
+import { createApiServer } from './http/server.ts';
 import { IdempotencyWindow } from './ingest/idempotency-window.ts';
 import { Ingest } from './ingest/ingest.ts';
 import { liveness } from './liveness.ts';
@@ -22,12 +21,6 @@ import { Readiness } from './readiness.ts';
 import { ShardRouter } from './shards/shard-router.ts';
 import { KinesisSink } from './sink/kinesis-sink.ts';
 
-/** Its headers have to be there sooner than the whole request. */
-const HEADERS_TIMEOUT_MS = 10_000;
-/** Longer than the idle time of an AWS load balancer (60 s), which must be the one that closes first. */
-const KEEP_ALIVE_TIMEOUT_MS = 65_000;
-/** How often those two times are looked at; Node's default is 30 s, which would treble them. */
-const CONNECTIONS_CHECK_MS = 1_000;
 /** What is over the time in which every accepted event is answered, at a stop. */
 const STOP_MARGIN_MS = 1_000;
 /** A client that was quiet may send this many seconds of its quota at once. */
@@ -114,23 +107,13 @@ await runService('producer', producerEnv, async ({ config, log, registry, shutdo
     auth: config.AUTH,
     corsOrigins: config.CORS_ORIGINS,
   });
-  const listener = listenerOf(app);
-  const server = createServer(
-    {
-      ...messagesOf(app),
-      requestTimeout: config.REQUEST_TIMEOUT_MS,
-      headersTimeout: Math.min(HEADERS_TIMEOUT_MS, config.REQUEST_TIMEOUT_MS),
-      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-      connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
-    },
-    listener,
-  );
-  // With a listener of its own, Node does not answer 100 before anybody has looked at the headers; reading the body does.
-  server.on('checkContinue', listener);
-  server.setTimeout(
-    config.REQUEST_TIMEOUT_MS + config.EVENT_DEADLINE_MS + config.PUT_TIMEOUT_MS + STOP_MARGIN_MS,
-  );
-  server.maxConnections = config.MAX_CONNECTIONS;
+  const server = createApiServer(app, {
+    requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
+    idleTimeoutMs:
+      config.REQUEST_TIMEOUT_MS + config.EVENT_DEADLINE_MS + config.PUT_TIMEOUT_MS + STOP_MARGIN_MS,
+    maxConnections: config.MAX_CONNECTIONS,
+    metrics,
+  });
   const admin = createAdminServer({
     registry,
     live: () => liveness(batcher, config),

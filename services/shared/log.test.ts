@@ -16,13 +16,18 @@ describe('the log', () => {
     expect(JSON.parse(out[0]!)).toMatchObject({ service: 'test', level: 'info', msg: 'seen' });
   });
 
-  it('leaves credentials out', () => {
-    const { log, out } = lines();
-    log.info(
-      { headers: { authorization: 'Bearer secret', cookie: 'secret', 'x-api-key': 'secret' } },
-      'request',
-    );
-    expect(out[0]).not.toContain('secret');
+  describe.each(['authorization', 'cookie', 'x-api-key'])('leaves out %s', (name) => {
+    it.each([
+      ['in headers', { headers: { [name]: 'secret' } }],
+      ['in the headers of a request', { req: { headers: { [name]: 'secret' } } }],
+      ['in another object', { request: { [name]: 'secret' } }],
+      ['by itself', { [name]: 'secret' }],
+    ])('%s', (_, fields) => {
+      const { log, out } = lines();
+      log.info(fields, 'request');
+      expect(out[0]).not.toContain('secret');
+      expect(out[0]).toContain('[redacted]');
+    });
   });
 
   it('keeps of an SDK error what helps, and not the request with its signature', () => {

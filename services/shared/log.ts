@@ -3,6 +3,9 @@ import { errorCode } from './errors.ts';
 
 export type Logger = PinoLogger;
 
+/** Headers that carry credentials, also as a field by themselves. */
+const CREDENTIALS = ['authorization', 'cookie', 'x-api-key'] as const;
+
 /**
  * JSON lines on standard output, ISO times, `service` on each line. Values are JSON-encoded, so control
  * characters of a hostile client can't forge a line; headers that carry credentials are never written.
@@ -16,13 +19,7 @@ export function createLogger(service: string, level: string, destination?: Desti
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: serializeError },
       redact: {
-        paths: [
-          'headers.authorization',
-          'headers.cookie',
-          'headers["x-api-key"]',
-          '*.authorization',
-          '*.cookie',
-        ],
+        paths: CREDENTIALS.flatMap((name) => [`["${name}"]`, `*["${name}"]`, `*.headers["${name}"]`]),
         censor: '[redacted]',
       },
     },

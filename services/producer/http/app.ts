@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import cors, { type CorsOptions } from 'cors';
-import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
+import express, { type ErrorRequestHandler, type Express, type Request, type RequestHandler } from 'express';
 import { newRequestId } from '../../shared/ids.ts';
 import type { Tracing } from '../../shared/tracing.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
@@ -8,9 +8,10 @@ import type { TrustedProxies } from '../config.ts';
 import { toProblem } from '../ingest/ingest.ts';
 import type { ReadinessReport } from '../readiness.ts';
 import { authenticated } from './authentication.ts';
+import { isContinue } from './body-reader.ts';
 import { DOCS_STYLE, docsPage } from './docs-page.ts';
 import { type AuthMode, openApiDocument } from './openapi.ts';
-import { HttpProblem, PROBLEMS, problemDocument } from './problems.ts';
+import { HttpProblem, PROBLEM_TYPE, PROBLEMS, problemDocument } from './problems.ts';
 import { traced } from './request-context.ts';
 import { setSecurityHeaders } from './security-headers.ts';
 import { closeWhenDraining, send } from './send.ts';
@@ -56,6 +57,7 @@ export function buildApp(deps: AppDeps): Express {
   app.use((request, response, next) => {
     // The answers to POST are written by `answerJson` and `answerProblem`, with these headers.
     if (request.method !== 'POST') setSecurityHeaders(response);
+    assertUsable(request);
     next();
   });
   if (deps.corsOrigins.length > 0) app.use(['/send', '/send/batch'], cors(corsOptions(deps.corsOrigins)));
@@ -91,6 +93,16 @@ export function buildApp(deps: AppDeps): Express {
   return app;
 }
 
+/** What Node looks at itself unless somebody else does, only to answer without a word. @throws HttpProblem 400 or 417. */
+function assertUsable({ headers, httpVersion }: Request): void {
+  // Both are not there in HTTP/1.0.
+  if (httpVersion !== '1.1') return;
+  if (headers.host === undefined) throw new HttpProblem('request-invalid', 'a request has a Host header');
+  if (headers.expect !== undefined && !isContinue(headers.expect)) {
+    throw new HttpProblem('expectation-unsupported', 'Expect may be 100-continue');
+  }
+}
+
 function notAllowed(allow: string): RequestHandler {
   return (_request, response) => {
     response.setHeader('allow', allow);
@@ -119,7 +131,7 @@ function answerProblem(deps: AppDeps): ErrorRequestHandler {
     if (!request.complete) response.setHeader('connection', 'close');
     closeWhenDraining(response, deps);
     response.statusCode = PROBLEMS[problem.code].status;
-    response.setHeader('content-type', 'application/problem+json; charset=utf-8');
+    response.setHeader('content-type', PROBLEM_TYPE);
     response.end(`${problemDocument(problem, requestId)}\n`);
   };
 }

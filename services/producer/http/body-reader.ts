@@ -35,6 +35,9 @@ export class BodyBudget {
   }
 }
 
+/** Event of a request that is given up while its body comes, with the HttpProblem to answer. */
+export const REFUSED = Symbol('refused');
+
 export interface ReadOptions {
   /** Largest body in bytes, decompressed. */
   limit: number;
@@ -103,8 +106,10 @@ async function pump(
   limit: number,
   use: (chunk: Buffer) => void | Promise<void>,
 ): Promise<void> {
+  // It left while its credentials were looked at: nothing more would be heard of it.
+  if (request.destroyed) throw cutOff();
   // Only now is the body wanted: who is refused before is spared sending it (RFC 9110, 10.1.1).
-  if (CONTINUE.test(request.headers.expect ?? '')) request.res?.writeContinue();
+  if (isContinue(request.headers.expect)) request.res?.writeContinue();
   let seen = 0;
   let failed = false;
   // The end may come, and the client may go, while the last chunk is still in use: nothing goes on before that is over.
@@ -143,9 +148,14 @@ async function pump(
     body.on('error', () => fail(new HttpProblem('body-invalid', 'the body is not of its Content-Encoding')));
     if (body !== request) request.on('error', fail);
     request.on('close', () => {
-      if (!request.complete) fail(new HttpProblem('body-invalid', 'the request was cut off'));
+      if (!request.complete) fail(cutOff());
     });
+    request.on(REFUSED, fail);
   });
+}
+
+function cutOff(): HttpProblem {
+  return new HttpProblem('body-invalid', 'the request was cut off');
 }
 
 /** The problem of a body over `limit` bytes. */
@@ -153,7 +163,11 @@ export function tooLarge(limit: number): HttpProblem {
   return new HttpProblem('body-too-large', `a body may have ${limit} bytes here, decompressed`);
 }
 
-const CONTINUE = /^100-continue$/i;
+/** True for the one expectation there is (RFC 9110, 10.1.1). */
+export function isContinue(expect: string | undefined): boolean {
+  return expect !== undefined && /^100-continue$/i.test(expect);
+}
+
 /** State and output buffer of a decoder, charged while it runs: thousands of idle ones are no small thing. */
 const DECODER_BYTES = 64 * 1024;
 const DECODERS: Readonly<Record<string, () => ReturnType<typeof createGunzip>>> = {

@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Express } from 'express';
 import { pino } from 'pino';
@@ -13,11 +13,14 @@ import { Ingest } from '../ingest/ingest.ts';
 import { createProducerMetrics } from '../metrics.ts';
 import { buildApp } from './app.ts';
 import { BodyBudget } from './body-reader.ts';
-import { listenerOf, messagesOf } from './messages.ts';
+import { type ApiServerOptions, createApiServer } from './server.ts';
 
 export const MAX_EVENT_BYTES = 2_000;
 export const BODY_BUDGET_BYTES = 100_000;
 export const EVENT = { source: 'sensor-1', amount: 12.5, timestamp: '2026-01-02T03:04:05Z', note: 'kept' };
+
+type Limits = Omit<ApiServerOptions, 'metrics'>;
+const LIMITS: Limits = { requestTimeoutMs: 15_000, idleTimeoutMs: 30_000, maxConnections: 1_000 };
 
 /** The app on a port of its own, before a Kinesis that takes or refuses everything. */
 export class ServedApp {
@@ -30,17 +33,28 @@ export class ServedApp {
   /** What Kinesis answers to each event; undefined: it stores it. */
   refusal: Error | undefined;
   onSubmit = () => {};
+  /** Called with each event as it was parsed. */
+  onEvent = (_value: unknown) => {};
+  /** When Kinesis answers. */
+  answerLater: (answer: () => void) => void = setImmediate;
   draining = false;
 
-  static async start(): Promise<ServedApp> {
-    const served = new ServedApp();
+  static async start(limits: Partial<Limits> = {}): Promise<ServedApp> {
+    const served = new ServedApp({ ...LIMITS, ...limits });
     await new Promise<void>((resolve) => served.server.listen(0, '127.0.0.1', resolve));
     return served;
   }
 
-  private constructor() {
+  private constructor(limits: Limits) {
+    const metrics = createProducerMetrics(this.registry);
+    const ingest = this.#ingest();
     this.app = buildApp({
-      ingest: this.#ingest(),
+      ingest: {
+        accept: (raw, ...more) => {
+          this.onEvent(raw.value);
+          ingest.accept(raw, ...more);
+        },
+      },
       refusal: () => undefined,
       budget: this.budget,
       maxBatchBytes: 1_000_000,
@@ -56,7 +70,7 @@ export class ServedApp {
       draining: () => this.draining,
       clock,
       log: pino({ level: 'trace' }, { write: (line: string) => void this.logged.push(line) }),
-      metrics: createProducerMetrics(this.registry),
+      metrics,
       maxEventBytes: MAX_EVENT_BYTES,
       trustProxy: false,
       auth: 'none',
@@ -64,9 +78,7 @@ export class ServedApp {
     });
     // As it is in a pod: express is less talkative in tests.
     this.app.set('env', 'production');
-    const listener = listenerOf(this.app);
-    this.server = createServer(messagesOf(this.app), listener);
-    this.server.on('checkContinue', listener);
+    this.server = createApiServer(this.app, { ...limits, metrics });
   }
 
   async close(): Promise<void> {
@@ -98,7 +110,7 @@ export class ServedApp {
           if (this.refusal instanceof WeirError) return this.refusal;
           if (this.refusal) throw this.refusal;
           this.submitted.push({ key, event: JSON.parse(Buffer.from(data).toString()) });
-          setImmediate(() => {
+          this.answerLater(() => {
             owner.answer(index, {
               shardId: 'shardId-000000000001',
               sequenceNumber: `${495 + this.submitted.length}`,

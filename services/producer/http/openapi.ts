@@ -99,8 +99,12 @@ const readySchema = z.looseObject({
 });
 
 /** Problems that each path answers with. */
-const COMMON = ['internal', 'draining', 'buffer-full', 'sink-unavailable'] as const;
+const COMMON = [
+  ...['request-timeout', 'expectation-unsupported', 'header-too-large'],
+  ...['internal', 'draining', 'buffer-full', 'sink-unavailable'],
+] as const satisfies readonly ProblemCode[];
 const SEND_PROBLEMS: readonly ProblemCode[] = [
+  'request-invalid',
   'body-invalid',
   'idempotency-key-invalid',
   'body-too-large',
@@ -112,6 +116,7 @@ const SEND_PROBLEMS: readonly ProblemCode[] = [
   ...COMMON,
 ];
 const BATCH_PROBLEMS: readonly ProblemCode[] = [
+  'request-invalid',
   'body-invalid',
   'idempotency-key-invalid',
   'body-too-large',

@@ -1,9 +1,14 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { gzipSync } from 'node:zlib';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { isUuid } from '../../shared/ids.ts';
 import type { TrustedProxies } from '../config.ts';
 import { NotStoredError, RecordTooLargeError } from '../errors.ts';
 import { EVENT, MAX_EVENT_BYTES, problem, ServedApp } from './fixtures.ts';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 let served: ServedApp;
 beforeEach(async () => {
@@ -165,5 +170,23 @@ describe('POST /send', () => {
     expect(document).toMatchObject({ status: 500, code: 'internal' });
     expect(JSON.stringify(document)).not.toContain('secret');
     expect(served.logged.join('')).toContain(String(document.instance).slice('urn:uuid:'.length));
+  });
+
+  it('holds an event as its bytes alone while it waits for Kinesis', async () => {
+    const answers: (() => void)[] = [];
+    const parsed: WeakRef<object>[] = [];
+    served.answerLater = (answer) => answers.push(answer);
+    served.onEvent = (value) => parsed.push(new WeakRef(value as object));
+    const responses = [
+      served.post(JSON.stringify(EVENT)),
+      served.post(JSON.stringify(EVENT), { 'idempotency-key': 'k' }),
+    ];
+    await vi.waitFor(() => expect(answers).toHaveLength(2));
+    await vi.waitFor(() => {
+      collectGarbage();
+      expect(parsed.map((event) => event.deref())).toEqual([undefined, undefined]);
+    });
+    for (const answer of answers) answer();
+    for (const response of responses) expect((await response).status).toBe(200);
   });
 });
