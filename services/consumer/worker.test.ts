@@ -382,6 +382,8 @@ describe('a worker', () => {
     await eventually(() => expect(owned()).toEqual({ a: 4 }));
     hang.now = true;
     await split('shardId-000000000000', 2n ** 125n);
+    // The regular listing may be the one that hangs, before the shard has ended.
+    await eventually(async () => expect(await events('shard-end')).toBe(1));
     await eventually(() => expect(hang.times).toBe(1));
     await worker.stop(60_000);
     expect(await events('released')).toBe(3);
