@@ -35,9 +35,6 @@ export class BodyBudget {
   }
 }
 
-/** Event of a request that is given up while its body comes, with the HttpProblem to answer. */
-export const REFUSED = Symbol('refused');
-
 export interface ReadOptions {
   /** Largest body in bytes, decompressed. */
   limit: number;
@@ -145,12 +142,15 @@ async function pump(
       if (inUse) void inUse.then(resolve, () => undefined);
       else resolve();
     });
-    body.on('error', () => fail(new HttpProblem('body-invalid', 'the body is not of its Content-Encoding')));
+    body.on('error', (error) => {
+      // The server gives a request up with the problem to answer.
+      if (error instanceof HttpProblem) fail(error);
+      else fail(new HttpProblem('body-invalid', 'the body is not of its Content-Encoding'));
+    });
     if (body !== request) request.on('error', fail);
     request.on('close', () => {
       if (!request.complete) fail(cutOff());
     });
-    request.on(REFUSED, fail);
   });
 }
 

@@ -10,7 +10,6 @@ import type { Socket } from 'node:net';
 import type { Express } from 'express';
 import { newRequestId } from '../../shared/ids.ts';
 import type { ProducerMetrics } from '../metrics.ts';
-import { REFUSED } from './body-reader.ts';
 import { listenerOf, messagesOf } from './messages.ts';
 import { HttpProblem, PROBLEM_TYPE, PROBLEMS, problemDocument } from './problems.ts';
 import { SECURITY_HEADERS } from './security-headers.ts';
@@ -103,8 +102,10 @@ function refuse(socket: Socket, problem: HttpProblem | undefined, metrics: Produ
   }
   // It is the answer of the request that fails, which whoever reads its body gives. Else it is that of an earlier one: a
   // refusal would be taken for it, and an event that is stored be sent again.
-  const told = !next.headersSent && !next.req.complete && next.req.emit(REFUSED, problem);
-  if (!told) socket.destroy();
+  const { headersSent, req: request } = next;
+  const read = !headersSent && !request.complete && request.listenerCount('error') > 0;
+  if (read) request.emit('error', problem);
+  else socket.destroy();
 }
 
 function answer(socket: Socket, problem: HttpProblem, metrics: ProducerMetrics): void {
