@@ -15,6 +15,8 @@ import { close, listen } from '../services/shared/server.ts';
 const POM = 'tests/dynamodb-local/pom.xml';
 const MAIN = 'software.amazon.dynamodb.services.local.main.ServerRunner';
 const START_TRIES = 300;
+/** Exit code of what could not be tried, since something is not to be had here: EX_TEMPFAIL of sysexits.h. */
+const NOT_TRIED = 75;
 /** Filters of vitest, where no others are given. */
 const TESTS = [
   'services/shared/dynamodb-json',
@@ -37,7 +39,7 @@ function fetchJars(): string {
   if (status !== 0) {
     rmSync(unfinished, { recursive: true, force: true });
     console.error(`DynamoDB Local could not be fetched by mvn${error ? `: ${error.message}` : ''}`);
-    process.exit(1);
+    process.exit(NOT_TRIED);
   }
   renameSync(unfinished, folder);
   return folder;
@@ -78,7 +80,7 @@ async function startDynamoDB(jars: string): Promise<string> {
     await sleep(100);
   }
   console.error(`DynamoDB Local (java): ${failed ?? 'does not answer'}`);
-  process.exit(1);
+  process.exit(failed === undefined ? 1 : NOT_TRIED);
 }
 
 const endpoint = await startDynamoDB(fetchJars());

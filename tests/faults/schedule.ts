@@ -68,7 +68,7 @@ export function scheduleOf(seed: number): Schedule {
     store: stateful && draw.chance(0.5) ? 'anomalies' : 'all',
     dedupeWindow: stateful ? 64 : 0,
     shards: draw.of([1, 1, 2, 3]),
-    checkpointMs: draw.of([0, 0, 400, 2_000]),
+    checkpointMs: draw.of([0, 0, 400, 2_000, 60_000]),
     fetch: draw.of(['polling', 'polling', 'fanout']),
     sources: draw.of([4, 25, 25, 600]),
     aggregated: draw.of([0.2, 0.6, 1]),
@@ -122,8 +122,8 @@ const SITUATIONS: readonly ((draw: Draw) => Step[])[] = [
   ],
   // Whether the end of a shard was written nobody knows who wrote it.
   (draw) => [
-    { does: 'lose-ends', answers: draw.integer(2, 6) },
-    { does: 'put', events: draw.integer(100, 800) },
+    { does: 'lose-ends', answers: draw.integer(3, 8) },
+    { does: 'put', events: draw.integer(800, 1_500) },
     { does: draw.of(['split', 'merge']), pick: draw.integer(0, 99) },
     { does: 'put', events: draw.integer(5, 80) },
     { does: 'start' },
