@@ -94,4 +94,30 @@ describe('whatever comes', () => {
       { numRuns: 40 },
     );
   });
+
+  it('keeps through a quiet time what pods did in a busy one, and learns of pods that never had much to do', () => {
+    // 20,000 a second, and 4 % of a pod go into renewals and polls.
+    const utilization = (perPod: number) => 0.04 + perPod / 20_000;
+    let memory = emptyMemory();
+    let at = START;
+    const run = (arrival: number, replicas: number, ticks: number) => {
+      let desired = replicas;
+      for (let n = 0; n < ticks; n++) {
+        at += TICK;
+        const load = { at, arrival, replicas, shards: 16, busy: 0.05 };
+        const result = decideOn({ ...load, utilization: utilization(arrival / replicas) }, memory);
+        ({ memory } = result);
+        desired = result.decision.replicas.desired;
+      }
+      return desired;
+    };
+    expect(run(16_000, 2, 40)).toBe(2);
+    const learned = memory.podRate ?? 0;
+    expect(learned).toBeGreaterThan(15_000);
+    run(50, 2, 40);
+    expect(memory.podRate).toBe(learned);
+    expect(run(16_000, 2, 1)).toBe(2);
+    memory = emptyMemory();
+    expect(run(50, 8, 40)).toBe(1);
+  });
 });

@@ -116,11 +116,15 @@ function learn(memory: Memory, { at, target, stream }: Observation): Memory {
     }
     const sample = truePodRate(stream.shards);
     // Pods that got nothing done yet say nothing of what they can do; later that says a lot.
-    if (sample !== undefined && (sample > 0 || next.podRate !== undefined)) {
+    if (sample !== undefined && (sample.records > 0 || next.podRate !== undefined)) {
+      const { records, atLeast } = sample;
+      const taken = (old: number | undefined, weight: number) =>
+        // A quiet hour must not make pods forget what they did in a busy one.
+        atLeast && old !== undefined && records <= old ? old : mix(old, records, weight);
       next = {
         ...next,
-        podRate: mix(next.podRate, sample, FAST),
-        normalPodRate: mix(next.normalPodRate, sample, SLOW),
+        podRate: taken(next.podRate, FAST),
+        normalPodRate: taken(next.normalPodRate, SLOW),
       };
     }
   }

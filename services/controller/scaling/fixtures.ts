@@ -24,6 +24,8 @@ export interface Load {
   processed?: number;
   lag?: number | undefined;
   busy?: number;
+  /** Of each pod; left out: the consumer doesn't tell. */
+  utilization?: number;
   status?: string;
   throttled?: WriteThrottle;
   change?: (shards: ShardObservation[]) => ShardObservation[];
@@ -50,6 +52,7 @@ export function observe(load: Load = {}): Observation {
       arrival: { records: arrival / count, bytes: (arrival / count) * 300 },
       processed: replicas > 0 ? { records: processed / count, bytes: (processed / count) * 300 } : undefined,
       busyShare: replicas > 0 ? busy / perPod : undefined,
+      workerUtilization: replicas > 0 ? load.utilization : undefined,
     };
   });
   return {

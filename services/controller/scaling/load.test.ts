@@ -36,8 +36,11 @@ describe('load', () => {
       busyShare,
     });
     // Waits of two shards overlap: a pod is not busier than all the time.
-    expect(truePodRate([shard('a', 300, 0.9), shard('a', 300, 0.9)])).toBe(600);
-    expect(truePodRate([shard('a', 300, 0.5), shard('b', 5, 0.01)])).toBe(600);
+    expect(truePodRate([shard('a', 300, 0.9), shard('a', 300, 0.9)])).toEqual({
+      records: 600,
+      atLeast: false,
+    });
+    expect(truePodRate([shard('a', 300, 0.5), shard('b', 5, 0.01)])?.records).toBe(600);
     expect(truePodRate([shard('b', 5, 0.01)])).toBeUndefined();
     expect(truePodRate([])).toBeUndefined();
   });
@@ -45,12 +48,18 @@ describe('load', () => {
   it('learns it by how full a pod is, not by how long its shards wait for the table', () => {
     const shard = (owner: string, records: number, busyShare: number, workerUtilization?: number) =>
       ({ owner, processed: { records, bytes: 0 }, busyShare, workerUtilization }) as ShardObservation;
-    const waiting = [0.05, 0.05, 0.04].map((used) => shard('a', 100, 0.6, used));
-    expect(truePodRate(waiting)).toBe(6_000);
-    expect(truePodRate([...waiting, shard('b', 100, 0.6, 0.02)])).toBeCloseTo(400 / 0.07);
-    // Nothing to do is no slowness; a dead store is.
-    expect(truePodRate([...waiting, shard('b', 0, 0, 0.03)])).toBe(6_000);
-    expect(truePodRate([shard('b', 0, 1, 1)])).toBe(0);
-    expect(truePodRate([shard('a', 300, 0.5, 0.1), shard('old', 300, 0.5)])).toBe(1_000);
+    const waiting = [0.2, 0.2, 0.15].map((used) => shard('a', 100, 0.6, used));
+    expect(truePodRate(waiting)).toEqual({ records: 1_500, atLeast: false });
+    expect(truePodRate([shard('b', 0, 1, 1)])).toEqual({ records: 0, atLeast: false });
+    expect(truePodRate([shard('a', 300, 0.5, 0.1), shard('old', 300, 0.5)])?.records).toBe(1_000);
+  });
+
+  it('takes pods that are nearly empty for able of more, and only where no other one tells', () => {
+    const shard = (owner: string, records: number, workerUtilization: number) =>
+      ({ owner, processed: { records, bytes: 0 }, busyShare: 0.5, workerUtilization }) as ShardObservation;
+    const light = [shard('a', 100, 0.05), shard('b', 40, 0.02), shard('idle', 0, 0.03)];
+    expect(truePodRate(light)).toEqual({ records: expect.closeTo(2_000), atLeast: true });
+    expect(truePodRate([...light, shard('c', 400, 0.5)])).toEqual({ records: 800, atLeast: false });
+    expect(truePodRate([shard('idle', 0, 0.03)])).toBeUndefined();
   });
 });

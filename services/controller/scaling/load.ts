@@ -71,15 +71,22 @@ export function podsFor(loads: readonly number[], podRate: number): number {
   return low;
 }
 
-/** A pod whose busy share is less tells too little: shares are of a few seconds. */
-const LEAST_BUSY = 0.1;
+/** Of a pod that is less full, a good part of it are its renewals and polls. */
+const LEAST_LOAD = 0.1;
+
+/** What one pod gets done a second when it is used to the full. */
+export interface PodRate {
+  records: number;
+  /** The pods had so little to do that they can do more than this, maybe much more. */
+  atLeast: boolean;
+}
 
 /**
- * What one pod gets done when it is used to the full, by what the pods did and how full they were; `undefined` when none did
- * enough to tell. Of a consumer that tells no utilization it is by how busy the shards were: too little as long as these wait for
+ * What one pod gets done when it is used to the full, by what the pods did and how full they were; `undefined` when that can't be
+ * told. Of a consumer that tells no utilization it is by how busy the shards were: too little as long as these wait for
  * the table most of the time, as they do with a few records at once.
  */
-export function truePodRate(shards: readonly ShardObservation[]): number | undefined {
+export function truePodRate(shards: readonly ShardObservation[]): PodRate | undefined {
   const pods = new Map<string, { processed: number; busy: number; utilization: number | undefined }>();
   for (const { owner, processed, busyShare, workerUtilization } of shards) {
     if (owner === undefined || processed === undefined || busyShare === undefined) continue;
@@ -92,15 +99,20 @@ export function truePodRate(shards: readonly ShardObservation[]): number | undef
         workerUtilization === undefined ? pod.utilization : Math.max(pod.utilization ?? 0, workerUtilization),
     });
   }
-  let processed = 0;
-  let used = 0;
-  for (const pod of pods.values()) {
+  const loads = Array.from(pods.values(), ({ processed, busy, utilization }) => ({
+    processed,
     // Shards of a pod overlap while they wait for I/O; counting that as busy errs towards a slower pod.
-    const load = pod.utilization ?? Math.min(1, pod.busy);
-    // One that does nothing has its renewals and polls to do; with a dead store it is full, and that tells.
-    if (load < LEAST_BUSY && (pod.utilization === undefined || pod.processed === 0)) continue;
-    processed += pod.processed;
-    used += load;
-  }
-  return used > 0 ? processed / used : undefined;
+    load: utilization ?? Math.min(1, busy),
+    told: utilization !== undefined,
+  }));
+  const full = loads.filter(({ load }) => load >= LEAST_LOAD);
+  if (full.length > 0) return { records: rateOf(full), atLeast: false };
+  const light = loads.filter(({ processed, load, told }) => told && processed > 0 && load > 0);
+  return light.length > 0 ? { records: rateOf(light), atLeast: true } : undefined;
+}
+
+function rateOf(pods: readonly { processed: number; load: number }[]): number {
+  const sum = (of: (pod: { processed: number; load: number }) => number) =>
+    pods.reduce((total, pod) => total + of(pod), 0);
+  return sum(({ processed }) => processed) / sum(({ load }) => load);
 }
