@@ -118,6 +118,16 @@ export const CASES: readonly AlertCase[] = [
     [true, 'one', { 'weir_consumer_hash_range_holes{pod="a"}': '1x90' }],
     [true, 'a lease without a shard', { 'weir_consumer_unlisted_leases{pod="a"}': '1x90' }],
     [
+      true,
+      'shards that can not be listed',
+      { 'weir_consumer_shard_listing_failures_total{pod="a"}': '0+3x90' },
+    ],
+    [
+      false,
+      'a listing that failed twice',
+      { 'weir_consumer_shard_listing_failures_total{pod="a"}': '0x80 2x10' },
+    ],
+    [
       false,
       'none',
       {

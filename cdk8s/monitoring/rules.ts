@@ -149,12 +149,12 @@ function podCauses(alert: Alert): AlertRule[] {
       description: 'Events are accepted and wait in the stream; they are lost when its retention is over.',
     }),
     alert('WeirHashRangeHoles', {
-      expr: 'max(weir_consumer_hash_range_holes) > 0 or max(weir_consumer_unlisted_leases) > 0',
+      expr: 'max(weir_consumer_hash_range_holes) > 0 or max(weir_consumer_unlisted_leases) > 0 or max(increase(weir_consumer_shard_listing_failures_total[10m])) > 5',
       for: '2m',
       severity: 'page',
       summary: 'Leases and shards do not fit each other.',
       description:
-        '{{ $value }} ranges of hash keys have no lease and are not read by anybody, or so many unfinished leases have no shard: the log of the consumer says which.',
+        '{{ $value }} ranges of hash keys have no lease and are not read by anybody, or so many unfinished leases have no shard, or the shards could not be listed so often: the log of the consumer says which.',
     }),
     alert('WeirScalerNotReady', {
       expr: 'weir_scaler_ready == 0',

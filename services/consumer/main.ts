@@ -16,7 +16,7 @@ import type { Worker } from './worker.ts';
 /** Share of the shutdown time for finishing the work in hand; the rest is for the steps after it. */
 const GRACE_SHARE = 0.8;
 
-await runService('consumer', consumerEnv, async ({ config, log, registry, shutdown }) => {
+await runService('consumer', consumerEnv, async ({ config, log, registry, writeLine, shutdown }) => {
   const metrics = createConsumerMetrics(registry);
   const progress = new Progress(clock);
   // Unique in each process: a restarted worker must never pass for the one before it.
@@ -47,10 +47,12 @@ await runService('consumer', consumerEnv, async ({ config, log, registry, shutdo
   shutdown.add('worker', () => member.stop(config.SHUTDOWN_TIMEOUT_MS * GRACE_SHARE));
   if (config.METRICS_EMF === 'true') {
     const stopping = new AbortController();
-    const emit = (line: string) => process.stdout.write(`${line}\n`);
-    const reporting = new EmfReporter({ stream: config.STREAM_NAME, metrics, clock, emit }).run(
-      stopping.signal,
-    );
+    const reporting = new EmfReporter({
+      stream: config.STREAM_NAME,
+      metrics,
+      clock,
+      emit: writeLine,
+    }).run(stopping.signal);
     shutdown.add('CloudWatch metrics', () => {
       stopping.abort();
       return reporting;

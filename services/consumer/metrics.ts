@@ -135,6 +135,11 @@ export function createConsumerMetrics(registry: Registry) {
       help: 'Unfinished leases of shards that the stream does not have, and nothing shows that it ever had.',
       registers,
     }),
+    listingFailures: new Counter({
+      name: 'weir_consumer_shard_listing_failures_total',
+      help: 'Listings of the shards that failed: meanwhile leases are shared by the table alone, and new shards wait.',
+      registers,
+    }),
     pokes: new Counter({
       name: 'weir_consumer_pokes_total',
       help: 'Times another worker was told to look at the lease table, by whether it heard.',

@@ -87,9 +87,13 @@ export class Worker {
     this.#presence = new Presence(store, clock, worker, leaseDurationMs);
   }
 
-  /** True once the leases were read: the worker can work, even if it owns nothing. */
+  /**
+   * True once the leases were read, and the shards where there are no leases: the worker can work, even if it owns nothing. With the
+   * wrong stream, or without the right to list it, a new group is not.
+   */
   get ready(): boolean {
-    return this.#group !== undefined && !this.#stopping.signal.aborted;
+    const knowsShards = this.#lister.hasListed || (this.#group?.leases.length ?? 0) > 0;
+    return this.#group !== undefined && knowsShards && !this.#stopping.signal.aborted;
   }
 
   get shardIds(): string[] {

@@ -123,6 +123,9 @@ describe('the event contract', () => {
       expect(problemsOf(() => parseEvent({ amount: 1, x: [...x, part] })).code).toBe('event-too-wide');
       expect(problemsOf(() => parseEvent({ amount: 1, x: [[...x]] })).code).toBe('event-too-wide');
     }
+    // It was taken, by a producer that added keys to it or counted otherwise: there is nowhere to send it back to.
+    const x = Array(MAX_JSON_PARTS * 20).fill([]);
+    expect(parseStreamEvent({ amount: 1, x }, 'key').fields.x).toEqual(x);
     const samples = Array(50_000).fill(0.5);
     expect(parseEvent({ amount: 1, samples }).samples).toEqual(samples);
   });

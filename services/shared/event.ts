@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { InvalidEventError } from './errors.ts';
 import { parseTime } from './iso-time.ts';
-import { assertStorableJson, type JsonObject } from './json.ts';
+import { assertStorableJson, type JsonObject, MAX_JSON_PARTS, MAX_STREAM_JSON_PARTS } from './json.ts';
 
 /** What `source` is when a client leaves it out; also the partition key then. */
 export const DEFAULT_SOURCE = 'default-partition';
@@ -96,13 +96,14 @@ export type Enrichment = Pick<
  * Checks an event against the contract.
  *
  * @param value any parsed JSON.
+ * @param maxParts as `MAX_JSON_PARTS` counts.
  * @throws InvalidEventError with a pointer and a reason for each bad field.
  */
-export function parseEvent(value: unknown): IncomingEvent {
+export function parseEvent(value: unknown, maxParts: number = MAX_JSON_PARTS): IncomingEvent {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new InvalidEventError('event-invalid', [{ pointer: '', detail: 'must be a JSON object' }]);
   }
-  assertStorableJson(value);
+  assertStorableJson(value, maxParts);
   if (isPlain(value)) return value;
   const result = eventSchema.safeParse(value);
   if (result.success) return result.data as IncomingEvent;
@@ -175,7 +176,7 @@ export const STREAM_FIELDS: ReadonlySet<string> = new Set([
  * @throws InvalidEventError as `parseEvent` does.
  */
 export function parseStreamEvent(value: unknown, partitionKey: string): StreamEvent {
-  const event = parseEvent(value);
+  const event = parseEvent(value, MAX_STREAM_JSON_PARTS);
   const { source, amount, timestamp, request_id, ingestion_timestamp: ingested } = event;
   assertRequestId(request_id);
   const explicit = (value as JsonObject).source !== undefined;

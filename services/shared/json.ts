@@ -11,6 +11,11 @@ export const MAX_JSON_DEPTH = 20;
  * stage far more than its bytes; plain values in arrays don't.
  */
 export const MAX_JSON_PARTS = 2_000;
+/**
+ * The same for an event out of the stream. It was taken once, by a producer that added keys of its own or by one that counted no
+ * arrays, so this is no limit to events of `/send` but to what others write: a slice holds a mebibyte of it.
+ */
+export const MAX_STREAM_JSON_PARTS = 100_000;
 
 /** A value and the way to it: a pointer is made of that only when it is refused. */
 interface Nested {
@@ -27,7 +32,7 @@ interface Nested {
  *
  * @throws InvalidEventError `event-too-deep`, `event-too-wide` or `event-unsafe`, with a pointer to the place.
  */
-export function assertStorableJson(root: unknown): void {
+export function assertStorableJson(root: unknown, maxParts: number): void {
   if (typeof root !== 'object' || root === null) return;
   let pending: Nested[] | undefined;
   let parts = 0;
@@ -40,7 +45,7 @@ export function assertStorableJson(root: unknown): void {
     if (Array.isArray(value)) {
       for (let i = 0; i < value.length; i++) {
         if (!isNested(value[i], i, next)) continue;
-        if (++parts > MAX_JSON_PARTS) throw tooWide();
+        if (++parts > maxParts) throw tooWide(maxParts);
         pending ??= [];
         pending.push({ value: value[i], depth: next.depth + 1, key: i, parent: next });
       }
@@ -48,7 +53,7 @@ export function assertStorableJson(root: unknown): void {
     }
     const keys = Object.keys(value);
     parts += keys.length;
-    if (parts > MAX_JSON_PARTS) throw tooWide();
+    if (parts > maxParts) throw tooWide(maxParts);
     for (const key of keys) {
       assertKey(key, next);
       const child = (value as Record<string, unknown>)[key];
@@ -76,12 +81,8 @@ function assertKey(key: string, of: Nested): void {
 }
 
 /** The problem of an event with too many parts. */
-export function tooWide(): InvalidEventError {
-  return refuse(
-    'event-too-wide',
-    '',
-    `has more than ${MAX_JSON_PARTS} keys, or objects and arrays in arrays`,
-  );
+export function tooWide(maxParts: number): InvalidEventError {
+  return refuse('event-too-wide', '', `has more than ${maxParts} keys, or objects and arrays in arrays`);
 }
 
 function pointerTo({ key, parent }: Nested): string {

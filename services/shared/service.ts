@@ -15,6 +15,8 @@ export interface ServiceContext<S extends EnvShape> {
   config: EnvOf<S>;
   log: Logger;
   registry: Registry;
+  /** Writes a line that is no log line to standard output, in turn with those that are. */
+  writeLine: (line: string) => void;
   /** Add the stop steps as the parts start; signals are already listened to. */
   shutdown: Shutdown;
 }
@@ -68,7 +70,8 @@ export async function runService<S extends ServiceEnv>(
   process.on('uncaughtException', fatal('uncaught exception'));
   process.on('unhandledRejection', fatal('unhandled rejection'));
   try {
-    await start({ config, log, registry, shutdown });
+    const writeLine = (line: string) => output.write(`${line}\n`);
+    await start({ config, log, registry, writeLine, shutdown });
   } catch (error) {
     await output.end();
     exitIfConfig(name, error);

@@ -3,6 +3,7 @@ import type { Clock } from '../../shared/clock.ts';
 import type { ShardListing } from '../../shared/list-shards.ts';
 import type { Logger } from '../../shared/log.ts';
 import { StoppedError } from '../errors.ts';
+import type { ConsumerMetrics } from '../metrics.ts';
 
 /** How often the stream's shards are listed when nothing ended in the meantime. */
 const INTERVAL_MS = 30_000;
@@ -15,6 +16,7 @@ export interface ShardListerDeps {
   clock: Clock;
   random: Random;
   log: Logger;
+  metrics: ConsumerMetrics;
   /** Told when a listing came that nobody waits for any more. */
   onLate: () => void;
 }
@@ -30,9 +32,15 @@ export class ShardLister {
   #listing: ShardListing | undefined;
   #nextAt = Number.NEGATIVE_INFINITY;
   #failures = 0;
+  #hasListed = false;
 
   constructor(deps: ShardListerDeps) {
     this.#deps = deps;
+  }
+
+  /** True once a listing came. */
+  get hasListed(): boolean {
+    return this.#hasListed;
   }
 
   /** Leases may be missing: what is listed from now on tells. */
@@ -64,17 +72,19 @@ export class ShardLister {
   }
 
   async #list(): Promise<void> {
-    const { listShards, clock, random, log } = this.#deps;
+    const { listShards, clock, random, log, metrics } = this.#deps;
     // From before it begins: a shard that ends from here on may not be among the listed.
     this.#wanted = false;
     this.#nextAt = clock.monotonic() + INTERVAL_MS;
     try {
       this.#listing = await listShards();
       this.#failures = 0;
+      this.#hasListed = true;
     } catch (error) {
       this.#wanted = true;
       this.#nextAt = clock.monotonic() + fullJitter(this.#failures++, BACKOFF, random);
       if (error instanceof StoppedError) return;
+      metrics.listingFailures.inc();
       log.warn(
         { err: error, failures: this.#failures },
         'the shards could not be listed; leases are shared by the table alone, and new shards wait',

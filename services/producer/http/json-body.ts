@@ -1,5 +1,5 @@
 import { InvalidEventError } from '../../shared/errors.ts';
-import { tooWide } from '../../shared/json.ts';
+import { MAX_JSON_PARTS, tooWide } from '../../shared/json.ts';
 import { decodeRecord } from '../../shared/record.ts';
 import { tooLarge } from './body-reader.ts';
 import { hasTooManyParts, notAnArray, type Piece, piecesOf } from './json-text.ts';
@@ -97,7 +97,7 @@ const OPEN = Buffer.from('[');
 const CLOSE = Buffer.from(']');
 
 function tooManyParts(): HttpProblem {
-  const { message, problems } = tooWide();
+  const { message, problems } = tooWide(MAX_JSON_PARTS);
   return new HttpProblem('event-invalid', message, { errors: problems });
 }
 
