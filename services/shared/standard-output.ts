@@ -2,8 +2,10 @@ import { type DestinationStream, pino } from 'pino';
 
 /** Bytes of lines that wait for a reader; what comes on top is dropped. */
 const MAX_WAITING_BYTES = 16 * 1024 * 1024;
-/** Time that `end` gives the lines that wait, in ms. */
+/** Time that `end` waits for a reader that takes nothing, in ms. */
 const END_MS = 1_000;
+/** The same for one that takes some now and then. */
+const END_AT_MOST_MS = 5_000;
 
 /**
  * Standard output for a log: written in the background, so that neither a full disk nor a reader that hangs holds up the
@@ -19,6 +21,7 @@ export class StandardOutput implements DestinationStream {
   #idle = true;
   #lost = false;
   #dropped = 0;
+  #writes = 0;
 
   /**
    * @param on.lost called once, when a line can't be written (ENOSPC …); no more are tried.
@@ -27,6 +30,9 @@ export class StandardOutput implements DestinationStream {
   constructor(on: { lost: (error: NodeJS.ErrnoException) => void; dropped: (lines: number) => void }) {
     const stream = this.#stream;
     stream.flushSync = () => {};
+    stream.on('write', () => {
+      this.#writes++;
+    });
     stream.on('drop', () => {
       this.#dropped++;
     });
@@ -50,13 +56,16 @@ export class StandardOutput implements DestinationStream {
     this.#stream.write(line);
   }
 
-  /** Resolves when all lines are written, or when that takes longer than a second. */
+  /** Resolves when all lines are written, or when the reader takes none for a second, or goes on for five. */
   async end(): Promise<void> {
-    if (this.#idle) return;
-    await new Promise<void>((resolve) => {
-      this.#waiters.push(resolve);
-      setTimeout(resolve, END_MS);
-    });
+    const until = performance.now() + END_AT_MOST_MS;
+    for (let before = -1; !this.#idle && this.#writes > before && performance.now() < until; ) {
+      before = this.#writes;
+      await new Promise<void>((resolve) => {
+        this.#waiters.push(resolve);
+        setTimeout(resolve, END_MS);
+      });
+    }
   }
 
   #settle(): void {
