@@ -117,18 +117,18 @@ interface Member {
 export class InProcessFleet implements Fleet {
   readonly #options: FleetOptions;
   readonly #clock: Clock;
-  readonly #factor: number;
+  readonly #callFactor: number;
   readonly #onGate: (name: string, gate: Gate) => void;
   readonly #members = new Map<string, Member>();
 
   /**
-   * @param factor how much quicker `clock` is than the real one, by which calls time out.
+   * @param callFactor how much sooner than in real time calls to the lease table time out.
    * @param onGate told the gate of each consumer, through which its calls are to go.
    */
   constructor(
     options: FleetOptions,
     clock: Clock,
-    factor: number,
+    callFactor: number,
     onGate: (name: string, gate: Gate) => void,
   ) {
     this.#options = options;
@@ -136,7 +136,7 @@ export class InProcessFleet implements Fleet {
     process.env.AWS_ACCESS_KEY_ID ??= EMULATOR_CREDENTIALS.accessKeyId;
     process.env.AWS_SECRET_ACCESS_KEY ??= EMULATOR_CREDENTIALS.secretAccessKey;
     this.#clock = clock;
-    this.#factor = factor;
+    this.#callFactor = callFactor;
     this.#onGate = onGate;
   }
 
@@ -155,7 +155,7 @@ export class InProcessFleet implements Fleet {
       random: seededRandom(seed + this.#members.size),
       log,
       metrics: createConsumerMetrics(createRegistry('test')),
-      leaseCallTimeoutMs: leaseCallTimeoutMs(config.LEASE_DURATION_MS) / this.#factor,
+      leaseCallTimeoutMs: leaseCallTimeoutMs(config.LEASE_DURATION_MS) / this.#callFactor,
     });
     const worker = consumer.join({ workerId: name, address: `${name}:9090` }, (address) =>
       this.#poke(address),

@@ -81,6 +81,7 @@ async function attempt(seed: number, scenario?: ScenarioName): Promise<RunResult
     const result = await runSeed({
       seed,
       level,
+      promptTimeouts: true,
       ...(scenario ? { scenario } : {}),
       dynamodb: emulator.endpoint,
       ...(values.logs ? { onLine } : {}),
