@@ -25,25 +25,28 @@ export interface AggregateRules {
  *
  * @param range of the shard; undefined when it isn't known: then nothing is a stray.
  */
-export function* userRecords(
+export function userRecords(
   record: StreamRecord,
   rules: AggregateRules,
   range: HashKeyRange | undefined,
-): Generator<StreamRecord> {
+): Iterable<StreamRecord> {
   const read = deaggregate(record.data);
-  if (read.kind === 'plain' || (read.kind === 'corrupt' && rules.corrupt === 'accept')) {
-    yield record;
-    return;
+  if (read.kind === 'aggregate') {
+    const strays = rules.stray === 'quarantine' && range ? new Strays(range) : undefined;
+    return membersOf(record, read.records, strays);
   }
-  if (read.kind === 'corrupt') {
-    const message = `begins as a KPL aggregate and is none: ${read.problem}`;
-    yield { ...record, refused: { reason: 'aggregate-corrupt', message } };
-    return;
-  }
-  const { shardId, sequenceNumber, arrivedAt } = record;
-  const strays = rules.stray === 'quarantine' && range ? new Strays(range) : undefined;
+  if (read.kind === 'plain' || rules.corrupt === 'accept') return [record];
+  const message = `begins as a KPL aggregate and is none: ${read.problem}`;
+  return [{ ...record, refused: { reason: 'aggregate-corrupt', message } }];
+}
+
+function* membersOf(
+  { shardId, sequenceNumber, arrivedAt }: StreamRecord,
+  users: Iterable<UserRecord>,
+  strays: Strays | undefined,
+): Generator<StreamRecord> {
   let subSequenceNumber = 0;
-  for (const user of read.records) {
+  for (const user of users) {
     const { partitionKey, data } = user;
     const taken: StreamRecord = { shardId, sequenceNumber, subSequenceNumber, partitionKey, data, arrivedAt };
     if (!isPartitionKey(partitionKey)) {
