@@ -7,13 +7,11 @@ import type { ShardReader } from './fetch/shard-reader.ts';
 import { takeSlice } from './fetch/user-records.ts';
 import type { HeldLease } from './leases/held-lease.ts';
 import type { WorkerRef } from './leases/lease-store.ts';
-import type { ShardMeter } from './leases/shard-meter.ts';
+import { FULL_SLICE, type ShardMeter } from './leases/shard-meter.ts';
 import type { ConsumerMetrics } from './metrics.ts';
 import type { FetchedBatch, StreamRecord } from './record.ts';
 import type { OpenProcessor, ShardProcessor } from './shard-processor.ts';
 
-/** User records that go through the pipeline at once: bounds memory, and the time the event loop is held (~2 ms). */
-const SLICE_RECORDS = 500;
 /** The first slice after a start from the checkpoint; each that goes through doubles the next. */
 const FIRST_SLICE_RECORDS = 32;
 const BACKOFF = { baseMs: 500, maxMs: 10_000 };
@@ -109,7 +107,7 @@ export class ShardConsumer {
           this.#closeProcessor();
           this.#done = undefined;
           const details = { err: error, shardId, failures: this.#failures };
-          if (working.aborted) log.warn(details, 'processing a shard failed while it was given up');
+          if (signals.fetching.aborted) log.warn(details, 'processing a shard failed while it was given up');
           else log.error(details, 'processing a shard failed; it starts over from its checkpoint');
           await clock.sleep(fullJitter(this.#failures++, BACKOFF, random), signals.fetching);
         }
@@ -179,7 +177,7 @@ export class ShardConsumer {
       } finally {
         this.#meter.end();
       }
-      this.#sliceRecords = Math.min(SLICE_RECORDS, this.#sliceRecords * 2);
+      this.#sliceRecords = Math.min(FULL_SLICE, this.#sliceRecords * 2);
       const { puts, bytes } = sizeOf(slice, before);
       before = last.sequenceNumber;
       this.#meter.done(slice.length, puts, bytes, last.arrivedAt);

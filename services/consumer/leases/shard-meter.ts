@@ -11,8 +11,8 @@ export interface Reading {
   rates: Rates;
 }
 
-/** Records of a slice that is full. */
-const FULL_SLICE = 500;
+/** User records that go through the pipeline at once, at most: bounds memory, and the time the event loop is held (~2 ms). */
+export const FULL_SLICE = 500;
 /** Records that are done with so long after they came, or were read so far behind the tip, wait for this worker. */
 const LATE_MS = 1_000;
 
