@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { BatchDetector, Detector, ScorableEvent } from '../../detectors/detector.ts';
 import type { Clock } from '../../shared/clock.ts';
-import { TestStack } from '../../testkit/stack.ts';
+import { ownStack } from '../../testkit/vitest/own-stack.ts';
 import type { StreamRecord } from '../record.ts';
 import type { ShardProcessor } from '../shard-processor.ts';
 import {
@@ -14,22 +14,11 @@ import {
   WHOLE_RANGE,
 } from './fixtures.ts';
 
-let stack: TestStack;
-const closers: (() => void)[] = [];
-beforeEach(async () => {
-  stack = await TestStack.create({
-    kinesis: inject('kinesisEndpoint'),
-    dynamodb: inject('dynamodbEndpoint'),
-  });
-});
-afterEach(async () => {
-  for (const close of closers.splice(0)) close();
-  await stack.close();
-});
+const own = ownStack();
 
 function worker(options: PipelineOptions) {
-  const { pipeline, close, registry } = testPipeline(stack.dynamodb, stack.resources, options);
-  closers.push(close);
+  const { pipeline, close, registry } = testPipeline(own.stack.dynamodb, own.stack.resources, options);
+  own.onEnd(close);
   const processor = pipeline.open({ hashKeyRange: WHOLE_RANGE });
   const metric = async (name: string, labels: string) =>
     Number(
@@ -75,12 +64,12 @@ describe('champion and challengers', () => {
     await flush(after);
 
     const { verdicts } = replay(records);
-    const items = await stack.records();
+    const items = await own.stack.records();
     expect(items).toHaveLength(records.length);
     for (const { id, anomaly_score } of items) expect(anomaly_score).toBe(verdicts.get(String(id))?.score);
     const decidedBy = (method: string) => items.filter((item) => item.detection_method === method).length;
     expect([decidedBy('a_v1'), decidedBy('b_v1')]).toEqual([90, 110]);
-    for (const row of await stack.states()) {
+    for (const row of await own.stack.states()) {
       expect(row['detector:a@1']).toEqual(row['detector:b@1']);
     }
   });
@@ -94,7 +83,7 @@ describe('champion and challengers', () => {
     await feed(processor, records);
     const anomalies = Array.from(replay(records).verdicts.values()).filter((v) => v.isAnomaly).length;
     expect(anomalies).toBeGreaterThan(0);
-    const items = await stack.records();
+    const items = await own.stack.records();
     expect(items.filter((item) => item.is_anomaly)).toHaveLength(anomalies);
     const agreement = 'weir_consumer_challenger_agreement_total';
     expect(await metric(agreement, 'challenger="contrary",verdict="agreed"')).toBe(anomalies);
@@ -131,8 +120,8 @@ describe('champion and challengers', () => {
       'detector="bad",role="challenger",verdict="normal"',
     );
     expect(seen).toBeLessThan(60);
-    expect(await stack.countRecords()).toBe(200);
-    for (const row of await stack.states()) expect(row['detector:bad@1']).toBeUndefined();
+    expect(await own.stack.countRecords()).toBe(200);
+    for (const row of await own.stack.states()) expect(row['detector:bad@1']).toBeUndefined();
   });
 
   it('takes a champion and challengers that score in batches, and waits for none that does not answer', async () => {
@@ -145,7 +134,7 @@ describe('champion and challengers', () => {
     await feed(processor, records.slice(100));
     await flush(processor);
     const { verdicts } = replay(records);
-    for (const { id, anomaly_score } of await stack.records()) {
+    for (const { id, anomaly_score } of await own.stack.records()) {
       expect(anomaly_score).toBe(verdicts.get(String(id))?.score);
     }
     const agreement = 'weir_consumer_challenger_agreement_total';
@@ -168,10 +157,10 @@ describe('champion and challengers', () => {
     await feed(processor, records.slice(100));
     await flush(processor);
     const { verdicts } = replay(records.filter((_, n) => n !== 30 && n !== 37));
-    const items = await stack.records();
+    const items = await own.stack.records();
     expect(items).toHaveLength(198);
     for (const { id, anomaly_score } of items) expect(anomaly_score).toBe(verdicts.get(String(id))?.score);
-    const letters = await stack.deadLetters();
+    const letters = await own.stack.deadLetters();
     expect(letters.map(({ sequence_number }) => sequence_number).sort()).toEqual(['1030', '1037']);
     expect(letters[0]).toMatchObject({ reason: 'processing-failed', message: 'Error: poison' });
     expect(
@@ -188,8 +177,8 @@ describe('champion and challengers', () => {
       clock: noWaits,
     });
     await expect(feed(everything.processor, records.slice(0, 50))).rejects.toThrow('no memory');
-    expect(await stack.deadLetters()).toEqual([]);
-    expect(await stack.countRecords()).toBe(0);
+    expect(await own.stack.deadLetters()).toEqual([]);
+    expect(await own.stack.countRecords()).toBe(0);
 
     let calls = 0;
     const { processor } = worker({
@@ -201,7 +190,7 @@ describe('champion and challengers', () => {
     });
     await feed(processor, records.slice(1, 2));
     expect(calls).toBe(5 + 1); // and a probe
-    expect(await stack.deadLetters()).toHaveLength(1);
+    expect(await own.stack.deadLetters()).toHaveLength(1);
   });
 
   it('begins beside the states of a version that it can not read, and takes over those that it can', async () => {
@@ -220,11 +209,11 @@ describe('champion and challengers', () => {
     await feed(third, records.slice(120));
     await flush(third);
     const { verdicts } = replay(records.slice(100));
-    for (const item of await stack.records()) {
+    for (const item of await own.stack.records()) {
       const expected = verdicts.get(String(item.id));
       if (expected) expect(item.anomaly_score).toBe(expected.score);
     }
-    for (const row of await stack.states()) {
+    for (const row of await own.stack.states()) {
       expect(Object.keys(row).filter((name) => name.startsWith('detector:'))).toHaveLength(3);
     }
   });

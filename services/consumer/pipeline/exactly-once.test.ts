@@ -1,11 +1,11 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, it, vi } from 'vitest';
 import type { Detector } from '../../detectors/detector.ts';
 import { createDynamoDBClient } from '../../shared/aws.ts';
 import { EMULATOR_CREDENTIALS } from '../../testkit/emulators.ts';
 import { type FaultProxy, startFaultProxy } from '../../testkit/fault-proxy.ts';
 import { seededRandom } from '../../testkit/seeded-random.ts';
-import { TestStack } from '../../testkit/stack.ts';
+import { ownStack } from '../../testkit/vitest/own-stack.ts';
 import { StoppedError } from '../errors.ts';
 import type { StreamRecord } from '../record.ts';
 import type { ShardProcessor } from '../shard-processor.ts';
@@ -20,8 +20,7 @@ import {
 
 let proxy: FaultProxy;
 let dynamodb: DynamoDBClient;
-let stack: TestStack;
-const closers: (() => void)[] = [];
+const own = ownStack();
 
 beforeAll(async () => {
   proxy = await startFaultProxy(inject('dynamodbEndpoint'));
@@ -37,20 +36,12 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   for (const operation of ['BatchWriteItem', 'UpdateItem', 'BatchGetItem']) proxy.plan(operation);
-  stack = await TestStack.create({
-    kinesis: inject('kinesisEndpoint'),
-    dynamodb: inject('dynamodbEndpoint'),
-  });
-});
-afterEach(async () => {
-  for (const close of closers.splice(0)) close();
-  await stack.close();
 });
 
 /** A worker that just took the shard: another process, with nothing in memory. */
 function worker(options: PipelineOptions = {}): ShardProcessor {
-  const { pipeline, close } = testPipeline(dynamodb, stack.resources, options);
-  closers.push(close);
+  const { pipeline, close } = testPipeline(dynamodb, own.stack.resources, options);
+  own.onEnd(close);
   return pipeline.open({ hashKeyRange: WHOLE_RANGE });
 }
 
@@ -70,12 +61,12 @@ function stream(count: number, sources = 5): StreamRecord[] {
 /** The tables are those of an offline replay of the stream. */
 async function expectReplayed(records: readonly StreamRecord[]): Promise<void> {
   const { verdicts, states } = replay(records);
-  const items = await stack.records();
+  const items = await own.stack.records();
   const scores = (list: [string, unknown][]) => Object.fromEntries(list.sort());
   expect(scores(items.map((item) => [String(item.id), item.anomaly_score]))).toEqual(
     scores(Array.from(verdicts, ([id, { score }]) => [id, score])),
   );
-  const stored = (await stack.states()).filter(({ part }) => part === 'state');
+  const stored = (await own.stack.states()).filter(({ part }) => part === 'state');
   expect(
     scores(
       stored.map((row) => [
@@ -86,7 +77,7 @@ async function expectReplayed(records: readonly StreamRecord[]): Promise<void> {
   ).toEqual(
     scores(Array.from(states, ([source, state]) => [source, String((state as { value: number }).value)])),
   );
-  expect(await stack.deadLetters()).toEqual([]);
+  expect(await own.stack.deadLetters()).toEqual([]);
 }
 
 describe('a crash', () => {
@@ -98,13 +89,13 @@ describe('a crash', () => {
     proxy.plan('BatchWriteItem', { kind: 'lost-answer' }, ...Array(99).fill({ kind: 'reset' }));
     const processing = feed(first, records, crash.signal);
     const dead = expect(processing).rejects.toBeInstanceOf(StoppedError);
-    await vi.waitFor(async () => expect(await stack.countRecords()).toBe(25));
+    await vi.waitFor(async () => expect(await own.stack.countRecords()).toBe(25));
     crash.abort();
     await dead;
     proxy.plan('BatchWriteItem');
     // The states in its memory include records whose results are not stored.
     await expect(flush(first)).rejects.toMatchObject({ code: 'processor-failed' });
-    expect(await stack.states()).toEqual([]);
+    expect(await own.stack.states()).toEqual([]);
     const second = worker();
     await feed(second, records);
     await flush(second);
@@ -132,7 +123,7 @@ describe('a crash', () => {
     );
     const flushing = flush(first, crash.signal);
     const dead = expect(flushing).rejects.toBeInstanceOf(StoppedError);
-    await vi.waitFor(async () => expect(await stack.states()).toHaveLength(2));
+    await vi.waitFor(async () => expect(await own.stack.states()).toHaveLength(2));
     crash.abort();
     await dead;
     proxy.plan('UpdateItem');
@@ -166,12 +157,12 @@ describe('a zombie', () => {
     const owner = worker();
     await feed(owner, records.slice(0, 250));
     await flush(owner);
-    const before = await stack.states();
+    const before = await own.stack.states();
     await flush(zombie);
-    expect(await stack.states()).toEqual(before);
+    expect(await own.stack.states()).toEqual(before);
     await feed(zombie, records.slice(100, 200));
     await flush(zombie);
-    expect(await stack.states()).toEqual(before);
+    expect(await own.stack.states()).toEqual(before);
     await feed(owner, records.slice(250));
     await flush(owner);
     await expectReplayed(records);
@@ -200,8 +191,8 @@ describe('states', () => {
   });
 
   it('of a shard that fell silent make room for those of a busy one', async () => {
-    const { pipeline, close } = testPipeline(dynamodb, stack.resources, { cacheBytes: 200_000 });
-    closers.push(close);
+    const { pipeline, close } = testPipeline(dynamodb, own.stack.resources, { cacheBytes: 200_000 });
+    own.onEnd(close);
     const [silent, busy] = [0, 1].map(() => pipeline.open({ hashKeyRange: WHOLE_RANGE }));
     if (!silent || !busy) throw new Error('no processors');
     const quiet = stream(80, 40);
@@ -254,14 +245,14 @@ describe('states', () => {
     await feed(second, [{ ...again, sequenceNumber: '1008' }]);
     await flush(second);
     await expectReplayed(records.slice(0, 2));
-    const [item] = (await stack.records()).filter(({ id }) => id === 'id-1');
+    const [item] = (await own.stack.records()).filter(({ id }) => id === 'id-1');
     expect(item?.kinesis_metadata).toMatchObject({ sequence_number: '1001' });
     await feed(
       second,
       records.slice(2).map((r, n) => ({ ...r, sequenceNumber: String(1_010 + n) })),
     );
     await feed(second, [{ ...again, sequenceNumber: '1020' }]);
-    const [late] = (await stack.records()).filter(({ id }) => id === 'id-1');
+    const [late] = (await own.stack.records()).filter(({ id }) => id === 'id-1');
     expect(late?.kinesis_metadata).toMatchObject({ sequence_number: '1020' });
   });
 });
@@ -326,8 +317,8 @@ it('decides alike wherever a slice ends, also about a retry of what became a dea
       await feed(processor, records.slice(sliceEnds[i - 1] ?? 0, end));
     }
     await flush(processor);
-    const state = (await stack.states()).find(({ series }) => series === source);
-    const letters = (await stack.deadLetters()).filter(({ partition_key }) => partition_key === source);
+    const state = (await own.stack.states()).find(({ series }) => series === source);
+    const letters = (await own.stack.deadLetters()).filter(({ partition_key }) => partition_key === source);
     return { state: { ...state, series: '', watermark: '' }, letters: letters.length };
   };
   expect(await left('one', 0, [4])).toEqual(await left('two', 100, [2, 4]));

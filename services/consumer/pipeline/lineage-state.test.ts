@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { DeleteItemCommand } from '@aws-sdk/client-dynamodb';
-import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
-import { TestStack } from '../../testkit/stack.ts';
+import { describe, expect, it } from 'vitest';
+import { ownStack } from '../../testkit/vitest/own-stack.ts';
 import type { StreamRecord } from '../record.ts';
 import type { ShardProcessor } from '../shard-processor.ts';
 import { replay, streamRecord, testPipeline, WHOLE_RANGE } from './fixtures.ts';
@@ -16,22 +16,11 @@ const [PARENT, LOW, HIGH, MERGED] = [0, 1, 2, 3].map((n) => `shardId-00000000000
   string,
 ];
 
-let stack: TestStack;
-const closers: (() => void)[] = [];
-beforeEach(async () => {
-  stack = await TestStack.create({
-    kinesis: inject('kinesisEndpoint'),
-    dynamodb: inject('dynamodbEndpoint'),
-  });
-});
-afterEach(async () => {
-  for (const close of closers.splice(0)) close();
-  await stack.close();
-});
+const own = ownStack();
 
 function worker(hashKeyRange: { starting: string; ending: string }): ShardProcessor {
-  const { pipeline, close } = testPipeline(stack.dynamodb, stack.resources);
-  closers.push(close);
+  const { pipeline, close } = testPipeline(own.stack.dynamodb, own.stack.resources);
+  own.onEnd(close);
   return pipeline.open({ hashKeyRange });
 }
 
@@ -49,7 +38,7 @@ const inShard = (shardId: string, from: number, count: number) =>
 
 async function expectReplayed(records: readonly StreamRecord[]): Promise<void> {
   const { verdicts } = replay(records);
-  const items = await stack.records();
+  const items = await own.stack.records();
   expect(Object.fromEntries(items.map((item) => [item.id, item.anomaly_score]))).toEqual(
     Object.fromEntries(Array.from(verdicts, ([id, { score }]) => [id, score])),
   );
@@ -86,7 +75,7 @@ describe('the state of a source', () => {
     await feed(merged, after);
     await flush(merged);
     await expectReplayed([...before, ...between, ...after]);
-    expect(await stack.states()).toHaveLength(8);
+    expect(await own.stack.states()).toHaveLength(8);
   });
 
   it('does not let records of a stream that was made again under its name pass for done', async () => {
@@ -96,14 +85,16 @@ describe('the state of a source', () => {
     const anew = worker(WHOLE_RANGE);
     const records = inShard(PARENT, 100, 8);
     await expect(feed(anew, records)).rejects.toMatchObject({ code: 'another-stream' });
-    expect(await stack.countRecords()).toBe(8);
-    for (const { series, part } of await stack.states()) {
+    expect(await own.stack.countRecords()).toBe(8);
+    for (const { series, part } of await own.stack.states()) {
       const Key = { series: { S: String(series) }, part: { S: String(part) } };
-      await stack.dynamodb.send(new DeleteItemCommand({ TableName: stack.resources.stateTable, Key }));
+      await own.stack.dynamodb.send(
+        new DeleteItemCommand({ TableName: own.stack.resources.stateTable, Key }),
+      );
     }
     const again = worker(WHOLE_RANGE);
     await feed(again, records);
-    expect(await stack.countRecords()).toBe(16);
+    expect(await own.stack.countRecords()).toBe(16);
   });
 
   it('is not shared by shards that are of no lineage: no record is taken for done by what another shard did', async () => {
@@ -117,8 +108,8 @@ describe('the state of a source', () => {
     const low = worker(LOWER);
     await feed(low, stray(LOW, 100));
     await flush(low);
-    expect(await stack.countRecords()).toBe(16);
-    const states = await stack.states();
+    expect(await own.stack.countRecords()).toBe(16);
+    const states = await own.stack.states();
     expect(states).toHaveLength(16);
     expect(states.filter(({ series }) => sources.includes(String(series)))).toHaveLength(8);
   });
@@ -131,8 +122,8 @@ describe('the state of a source', () => {
       streamRecord(2, source, 2, { partitionKey }),
     ]);
     await flush(low);
-    expect(await stack.countRecords()).toBe(2);
-    expect((await stack.states())[0]?.series).toMatch(/^sha256:[0-9a-f]{64}$/);
+    expect(await own.stack.countRecords()).toBe(2);
+    expect((await own.stack.states())[0]?.series).toMatch(/^sha256:[0-9a-f]{64}$/);
   });
 
   it('is apart for each partition key that a source is spread over', async () => {
@@ -142,9 +133,9 @@ describe('the state of a source', () => {
       Array.from({ length: 6 }, (_, n) => streamRecord(n, 'spread', n, { partitionKey: `key-${n % 3}` })),
     );
     await flush(processor);
-    expect((await stack.states()).map(({ series }) => series).sort()).toEqual(
+    expect((await own.stack.states()).map(({ series }) => series).sort()).toEqual(
       [0, 1, 2].map((n) => JSON.stringify(['spread', `key-${n}`])),
     );
-    expect(await stack.countRecords()).toBe(6);
+    expect(await own.stack.countRecords()).toBe(6);
   });
 });

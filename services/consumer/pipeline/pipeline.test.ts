@@ -1,30 +1,18 @@
 import { pino } from 'pino';
-import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Detector } from '../../detectors/detector.ts';
 import { systemClock as clock } from '../../shared/clock.ts';
 import { createRegistry } from '../../shared/metrics.ts';
-import { TestStack } from '../../testkit/stack.ts';
+import { ownStack } from '../../testkit/vitest/own-stack.ts';
 import { createConsumerMetrics } from '../metrics.ts';
 import type { StreamRecord } from '../record.ts';
 import type { ShardProcessor } from '../shard-processor.ts';
 import { assemblePipeline } from './create-pipeline.ts';
 
-let stack: TestStack;
-beforeEach(async () => {
-  stack = await TestStack.create({
-    kinesis: inject('kinesisEndpoint'),
-    dynamodb: inject('dynamodbEndpoint'),
-  });
-});
-afterEach(async () => {
-  for (const close of closers.splice(0)) close();
-  await stack.close();
-});
-
-const closers: (() => void)[] = [];
+const own = ownStack();
 
 function pipelineWith(detector: Detector): ShardProcessor {
-  const { recordsTable, stateTable, deadLetterTable } = stack.resources;
+  const { recordsTable, stateTable, deadLetterTable } = own.stack.resources;
   const { pipeline, close } = assemblePipeline(
     {
       STREAM_NAME: 'stream',
@@ -42,14 +30,14 @@ function pipelineWith(detector: Detector): ShardProcessor {
     },
     { champion: detector, challengers: [] },
     {
-      dynamodb: stack.dynamodb,
+      dynamodb: own.stack.dynamodb,
       clock,
       random: Math.random,
       log: pino({ level: 'silent' }),
       metrics: createConsumerMetrics(createRegistry('test')),
     },
   );
-  closers.push(close);
+  own.onEnd(close);
   return pipeline.open({ hashKeyRange: { starting: '0', ending: String(2n ** 128n - 1n) } });
 }
 
@@ -102,7 +90,7 @@ describe('the pipeline', () => {
     );
     for (let i = 0; i < records.length; i += 100) await run(pipeline, records.slice(i, i + 100));
     expect(detector.seen).toEqual(records.map((_, n) => `s${n % 5}:${Math.floor(n / 5) + 1}`));
-    const items = await stack.records();
+    const items = await own.stack.records();
     expect(items).toHaveLength(400);
     for (const item of items) expect(item.anomaly_score).toBe(item.amount);
   });
@@ -115,9 +103,9 @@ describe('the pipeline', () => {
     };
     const records = Array.from({ length: 10 }, (_, n) => record(n, { source: 's', amount: n }));
     await run(pipelineWith(detector), records);
-    const first = await stack.records();
+    const first = await own.stack.records();
     await run(pipelineWith(detector), records.slice(3));
-    const again = await stack.records();
+    const again = await own.stack.records();
     const strip = (items: Record<string, unknown>[]) =>
       items.map((item) => ({ ...item, processed_at: undefined }));
     expect(strip(again)).toEqual(strip(first));
@@ -135,7 +123,7 @@ describe('the pipeline', () => {
     );
     await run(pipelineWith(countingDetector()), [records[0]!, records[1]!, records[2]!]);
     await run(pipelineWith(countingDetector()), [records[3]!]);
-    const items = await stack.records();
+    const items = await own.stack.records();
     expect(items.map((item) => [item.id, item.amount]).sort()).toEqual([
       ['a', 2],
       ['b', 4],
@@ -155,8 +143,8 @@ describe('the pipeline', () => {
       pipeline,
       [1, 2, 3].map((n) => record(n, { source: 's', amount: n })),
     );
-    expect((await stack.records()).map((item) => item.amount).sort()).toEqual([1, 3]);
-    expect(await stack.deadLetters()).toMatchObject([
+    expect((await own.stack.records()).map((item) => item.amount).sort()).toEqual([1, 3]);
+    expect(await own.stack.deadLetters()).toMatchObject([
       { reason: 'processing-failed', sequence_number: '1002' },
     ]);
   });
@@ -164,7 +152,7 @@ describe('the pipeline', () => {
   it('stores what the contract says', async () => {
     const pipeline = pipelineWith(countingDetector());
     await run(pipeline, [record(1, { amount: '1.5', nested: { list: [1, null, 'x'], big: 1e300 } })]);
-    expect((await stack.records())[0]).toEqual({
+    expect((await own.stack.records())[0]).toEqual({
       id: expect.stringMatching(/^[0-9a-f-]{36}$/),
       source: 'key',
       amount: 1.5,

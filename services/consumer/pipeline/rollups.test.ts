@@ -1,25 +1,14 @@
-import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
-import { TestStack } from '../../testkit/stack.ts';
+import { describe, expect, it } from 'vitest';
+import { ownStack } from '../../testkit/vitest/own-stack.ts';
 import type { StreamRecord } from '../record.ts';
 import type { ShardProcessor } from '../shard-processor.ts';
 import { replay, streamRecord, testPipeline, WHOLE_RANGE } from './fixtures.ts';
 
-let stack: TestStack;
-const closers: (() => void)[] = [];
-beforeEach(async () => {
-  stack = await TestStack.create({
-    kinesis: inject('kinesisEndpoint'),
-    dynamodb: inject('dynamodbEndpoint'),
-  });
-});
-afterEach(async () => {
-  for (const close of closers.splice(0)) close();
-  await stack.close();
-});
+const own = ownStack();
 
 function worker(): ShardProcessor {
-  const { pipeline, close } = testPipeline(stack.dynamodb, stack.resources, { store: 'anomalies' });
-  closers.push(close);
+  const { pipeline, close } = testPipeline(own.stack.dynamodb, own.stack.resources, { store: 'anomalies' });
+  own.onEnd(close);
   return pipeline.open({ hashKeyRange: WHOLE_RANGE });
 }
 
@@ -57,7 +46,7 @@ function minutesOf(records: readonly StreamRecord[]): Record<string, Minute> {
 /** The same out of the tables: closed minutes are items, the open one is in the state. */
 async function storedMinutes(): Promise<Record<string, Minute>> {
   const minutes: Record<string, Minute> = {};
-  for (const row of await stack.states()) {
+  for (const row of await own.stack.states()) {
     const figures = (row.part === 'state' ? row.rollup : row) as Minute & { minute: string };
     const { count, sum, min, max, score_sum, anomalies } = figures;
     minutes[`${row.series} ${figures.minute}`] = { count, sum, min, max, score_sum, anomalies };
@@ -87,7 +76,9 @@ describe('STORE=anomalies', () => {
     expect(await storedMinutes()).toEqual(minutesOf(records));
     const anomalies = Array.from(replay(records).verdicts).filter(([, { isAnomaly }]) => isAnomaly);
     expect(anomalies.length).toBeGreaterThan(5);
-    expect((await stack.records()).map(({ id }) => id).sort()).toEqual(anomalies.map(([id]) => id).sort());
+    expect((await own.stack.records()).map(({ id }) => id).sort()).toEqual(
+      anomalies.map(([id]) => id).sort(),
+    );
   });
 
   it('counts a record whose arrival steps back in the minute that is open', async () => {

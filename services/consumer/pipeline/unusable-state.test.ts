@@ -1,25 +1,14 @@
 import { type AttributeValue, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
-import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
-import { TestStack } from '../../testkit/stack.ts';
+import { describe, expect, it } from 'vitest';
+import { ownStack } from '../../testkit/vitest/own-stack.ts';
 import { type PipelineOptions, replay, streamRecord, testPipeline, WHOLE_RANGE } from './fixtures.ts';
 
-let stack: TestStack;
-const closers: (() => void)[] = [];
-beforeEach(async () => {
-  stack = await TestStack.create({
-    kinesis: inject('kinesisEndpoint'),
-    dynamodb: inject('dynamodbEndpoint'),
-  });
-});
-afterEach(async () => {
-  for (const close of closers.splice(0)) close();
-  await stack.close();
-});
+const own = ownStack();
 
 /** What a worker that has just taken the shard makes of records, one a minute. @returns the states that it could not use. */
 async function take(numbers: readonly number[], options: PipelineOptions = {}): Promise<string[]> {
-  const { pipeline, close, registry } = testPipeline(stack.dynamodb, stack.resources, options);
-  closers.push(close);
+  const { pipeline, close, registry } = testPipeline(own.stack.dynamodb, own.stack.resources, options);
+  own.onEnd(close);
   const processor = pipeline.open({ hashKeyRange: WHOLE_RANGE });
   const { signal } = new AbortController();
   const records = numbers.map((n) => ({
@@ -33,9 +22,9 @@ async function take(numbers: readonly number[], options: PipelineOptions = {}): 
 }
 
 async function spoil(name: 'watermark' | 'rollup', value: AttributeValue | undefined): Promise<void> {
-  await stack.dynamodb.send(
+  await own.stack.dynamodb.send(
     new UpdateItemCommand({
-      TableName: stack.resources.stateTable,
+      TableName: own.stack.resources.stateTable,
       Key: { series: { S: 's' }, part: { S: 'state' } },
       UpdateExpression: value ? 'SET #a = :v' : 'REMOVE #a',
       ExpressionAttributeNames: { '#a': name },
@@ -48,7 +37,7 @@ const minute = { S: '2023-11-14T22:15Z' };
 const one = { N: '1' };
 const figures = { count: one, sum: one, min: one, max: one, score_sum: one, anomalies: one };
 const scores = async () =>
-  Object.fromEntries((await stack.records()).map(({ id, anomaly_score }) => [id, anomaly_score]));
+  Object.fromEntries((await own.stack.records()).map(({ id, anomaly_score }) => [id, anomaly_score]));
 const replayed = (numbers: readonly number[]) =>
   Object.fromEntries(
     Array.from(replay(numbers.map((n) => streamRecord(n, 's', n))).verdicts, ([id, { score }]) => [
@@ -74,15 +63,15 @@ describe('a stored state that can not be used', () => {
   it('does not let a worker that has lost the shard write over the one that began anew', async () => {
     await take([1]);
     await spoil('watermark', { N: '5' });
-    const { pipeline, close } = testPipeline(stack.dynamodb, stack.resources);
-    closers.push(close);
+    const { pipeline, close } = testPipeline(own.stack.dynamodb, own.stack.resources);
+    own.onEnd(close);
     const zombie = pipeline.open({ hashKeyRange: WHOLE_RANGE });
     const { signal } = new AbortController();
     await zombie.process([streamRecord(2, 's', 2)], signal, () => {});
     await take([2, 3]);
-    const before = await stack.states();
+    const before = await own.stack.states();
     await zombie.flush(signal, () => {});
-    expect(await stack.states()).toEqual(before);
+    expect(await own.stack.states()).toEqual(before);
   });
 
   it.each<[string, AttributeValue]>([
@@ -96,7 +85,7 @@ describe('a stored state that can not be used', () => {
     await take([1, 2], options);
     await spoil('rollup', rollup);
     expect(await take([3, 4, 5], options)).toEqual(['rollup']);
-    const rows = await stack.states();
+    const rows = await own.stack.states();
     const counts = rows.map((row) => (row.part === 'state' ? row.rollup : row) as { count: number });
     // Of 1, 3, 4 and of 5, which is open; 2 was in the state.
     expect(counts.map(({ count }) => count)).toEqual([1, 1, 1, 1]);

@@ -1,7 +1,7 @@
 import { DeleteItemCommand } from '@aws-sdk/client-dynamodb';
-import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { VirtualClock } from '../../testkit/kinesis-double/virtual-clock.ts';
-import { TestStack } from '../../testkit/stack.ts';
+import { ownStack } from '../../testkit/vitest/own-stack.ts';
 import {
   type PipelineOptions,
   replay,
@@ -14,35 +14,26 @@ const DAY_MS = 86_400_000;
 /** As `testPipeline` has it. */
 const TTL_DAYS = 90;
 
-let stack: TestStack;
+const own = ownStack();
 let clock: VirtualClock;
-const closers: (() => void)[] = [];
 beforeEach(async () => {
   clock = new VirtualClock();
-  stack = await TestStack.create({
-    kinesis: inject('kinesisEndpoint'),
-    dynamodb: inject('dynamodbEndpoint'),
-  });
-});
-afterEach(async () => {
-  for (const close of closers.splice(0)) close();
-  await stack.close();
 });
 
 /** What a worker that has just taken the shard makes of the n-th record. */
 async function take(n: number, options: PipelineOptions = {}): Promise<void> {
-  const { pipeline, close } = testPipeline(stack.dynamodb, stack.resources, { clock, ...options });
-  closers.push(close);
+  const { pipeline, close } = testPipeline(own.stack.dynamodb, own.stack.resources, { clock, ...options });
+  own.onEnd(close);
   const processor = pipeline.open({ hashKeyRange: WHOLE_RANGE });
   const { signal } = new AbortController();
   await processor.process([streamRecord(n, 's', n)], signal, () => {});
   await processor.flush(signal, () => {});
 }
 
-const expiresAt = async () => (await stack.states()).map(({ expires_at }) => expires_at);
+const expiresAt = async () => (await own.stack.states()).map(({ expires_at }) => expires_at);
 const inDays = (days: number) => Math.floor((clock.now() + days * DAY_MS) / 1000);
 const scoreOf = async (n: number) =>
-  (await stack.records()).find(({ id }) => id === `id-${n}`)?.anomaly_score;
+  (await own.stack.records()).find(({ id }) => id === `id-${n}`)?.anomaly_score;
 const replayed = (...numbers: number[]) =>
   replay(numbers.map((n) => streamRecord(n, 's', n))).verdicts.get(`id-${numbers.at(-1)}`)?.score;
 
@@ -69,7 +60,7 @@ describe('the state of a source', () => {
     await take(2);
     expect(await scoreOf(2)).toBe(replayed(1, 2));
     const Key = { series: { S: 's' }, part: { S: 'state' } };
-    await stack.dynamodb.send(new DeleteItemCommand({ TableName: stack.resources.stateTable, Key }));
+    await own.stack.dynamodb.send(new DeleteItemCommand({ TableName: own.stack.resources.stateTable, Key }));
     await take(3);
     expect(await scoreOf(3)).toBe(replayed(3));
     expect(await scoreOf(3)).not.toBe(replayed(1, 2, 3));
@@ -82,6 +73,6 @@ describe('the state of a source', () => {
     // No longer written, and still the only one.
     await take(3, { store: 'all' });
     expect(await expiresAt()).toEqual([undefined]);
-    expect(await stack.states()).toMatchObject([{ rollup: { count: 1, sum: 2 } }]);
+    expect(await own.stack.states()).toMatchObject([{ rollup: { count: 1, sum: 2 } }]);
   });
 });
