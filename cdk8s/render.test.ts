@@ -2,36 +2,26 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { App, Chart, Testing } from 'cdk8s';
 import { afterAll, describe, expect, it } from 'vitest';
 import { VARIATIONS } from '../infra/testing/variations.ts';
 import { detectionEnv, detectorParameters } from '../services/consumer/config.ts';
-import { controllerEnv } from '../services/controller/config.ts';
 import { loadDetector } from '../services/detectors/registry.ts';
 import { parseEnv } from '../services/shared/config.ts';
 import { CLUSTER_KINDS, SCALED_DEPLOYMENTS } from './apps/argocd.ts';
 import { compare, write } from './charts-folder.ts';
-import { Config } from './constructs/config.ts';
-import { HardenedDeployment } from './constructs/hardened-deployment.ts';
 import { dev } from './environments/dev.ts';
 import { environments } from './environments/environments.ts';
 import { prod } from './environments/prod.ts';
 import { defineEnvironment, type Environment } from './environments/schema.ts';
+import { find, objectsOf } from './fixtures.ts';
 import { imageReference, parseDigests } from './images.ts';
-import { type Manifest, renderCharts, renderEnvironment } from './render.ts';
+import { renderCharts } from './render.ts';
 import { violations } from './rules.ts';
 import { WAVE_ANNOTATION, waveOf } from './waves.ts';
 
 const CHARTS = fileURLToPath(new URL('../charts/', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'charts-'));
 afterAll(() => rmSync(folder, { recursive: true }));
-
-const objectsOf = (env: Environment) => [...renderEnvironment(env).values()].flat();
-const find = (objects: readonly Manifest[], kind: string, name?: string) => {
-  const found = objects.find((o) => o.kind === kind && (name === undefined || o.metadata.name === name));
-  if (!found) throw new Error(`no ${kind} ${name ?? ''}`);
-  return found;
-};
 
 /** Lines of the files that differ, as a reviewer sees them. */
 function changedLines(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>) {
@@ -241,207 +231,6 @@ describe('what an environment chooses', () => {
     expect(variables('consumer').METRICS_EMF).toBe('true');
     const image = (env: Environment) => imageReference(env, 'consumer');
     expect(image(chosen)).toBe(image(prod));
-  });
-});
-
-describe('the rules of the house', () => {
-  // biome-ignore lint/suspicious/noExplicitAny: what is broken here is broken on purpose.
-  type Broken = any;
-  const pod = (o: Broken) => o.spec.template.spec;
-  it.each<[string, string, string | undefined, (object: Broken) => void, RegExp]>([
-    [
-      'a pod without seccomp',
-      'Deployment',
-      'weir-producer',
-      (o) => {
-        delete pod(o).securityContext.seccompProfile;
-      },
-      /seccomp/,
-    ],
-    [
-      'replicas where a scaler owns them',
-      'Deployment',
-      'weir-consumer',
-      (o) => {
-        o.spec.replicas = 3;
-      },
-      /replicas, which a scaler owns/,
-    ],
-    [
-      'replicas where the HPA owns them',
-      'Deployment',
-      'weir-producer',
-      (o) => {
-        o.spec.replicas = 3;
-      },
-      /replicas, which a scaler owns/,
-    ],
-    [
-      'no replicas and no scaler',
-      'Deployment',
-      'weir-controller',
-      (o) => {
-        delete o.spec.replicas;
-      },
-      /no scaler/,
-    ],
-    [
-      'an image by tag',
-      'Deployment',
-      'weir-consumer',
-      (o) => {
-        pod(o).containers[0].image = 'weir/consumer:v1';
-      },
-      /not named by its digest/,
-    ],
-    [
-      'a role with a wildcard',
-      'Role',
-      'weir-controller',
-      (o) => {
-        o.rules[0].verbs = ['*'];
-      },
-      /wildcard/,
-    ],
-    [
-      'a role that reads secrets',
-      'Role',
-      'weir-controller',
-      (o) => {
-        o.rules[0].resources = ['secrets'];
-      },
-      /Secrets/,
-    ],
-    [
-      'a selector of another name',
-      'Deployment',
-      'weir-consumer',
-      (o) => {
-        o.spec.selector.matchLabels = { 'cdk8s.io/metadata.addr': 'chart-c8' };
-        Object.assign(o.spec.template.metadata.labels, o.spec.selector.matchLabels);
-      },
-      /selects its pods by other labels/,
-    ],
-    [
-      'a selector without its pods',
-      'Deployment',
-      'weir-consumer',
-      (o) => {
-        o.spec.template.metadata.labels = {};
-      },
-      /own pods/,
-    ],
-    [
-      'a capability',
-      'Deployment',
-      'weir-producer',
-      (o) => {
-        pod(o).containers[0].securityContext.capabilities.drop = [];
-      },
-      /capabilities/,
-    ],
-    [
-      'a root that can be written',
-      'Deployment',
-      'weir-producer',
-      (o) => {
-        delete pod(o).containers[0].securityContext.readOnlyRootFilesystem;
-      },
-      /write into its root/,
-    ],
-    [
-      'no memory limit',
-      'Deployment',
-      'weir-producer',
-      (o) => {
-        delete pod(o).containers[0].resources.limits.memory;
-      },
-      /memory limit/,
-    ],
-    [
-      'a ConfigMap that can change',
-      'ConfigMap',
-      undefined,
-      (o) => {
-        delete o.immutable;
-      },
-      /immutable/,
-    ],
-    [
-      'a token for all',
-      'ServiceAccount',
-      undefined,
-      (o) => {
-        delete o.automountServiceAccountToken;
-      },
-      /token/,
-    ],
-    [
-      'a ClusterRole',
-      'Role',
-      'weir-controller',
-      (o) => {
-        o.kind = 'ClusterRole';
-      },
-      /use a Role/,
-    ],
-  ])('see %s', (_, kind, name, change, problem) => {
-    const objects = structuredClone(objectsOf(dev));
-    change(find(objects, kind, name));
-    expect(violations(objects)).toEqual([expect.stringMatching(problem)]);
-  });
-
-  it('hold at npm run synth', () => {
-    const noScaler = { ...dev, consumers: { ...dev.consumers } };
-    expect(() => renderCharts([noScaler])).not.toThrow();
-    expect(() => renderCharts([{ ...dev, controller: { replicas: undefined as never } }])).toThrow(
-      /weir-controller has no replicas/,
-    );
-  });
-});
-
-describe('HardenedDeployment', () => {
-  it('renders the same whatever its construct is called', () => {
-    const render = (id: string) => {
-      const chart = new Chart(new App(), 'chart');
-      new HardenedDeployment(chart, id, {
-        app: 'producer',
-        namespace: 'weir',
-        image: 'a@sha256:1',
-        serviceAccount: 'a',
-        config: 'c',
-        apiToken: false,
-        drainSeconds: 15,
-        shutdownTimeoutMs: 25_000,
-        cpuMillis: 1,
-        memoryMiB: 1,
-        priority: 'p',
-      });
-      return Testing.synth(chart);
-    };
-    expect(render('Renamed')).toEqual(render('Deployment'));
-    expect(render('x')[0].spec.template.spec.containers[0].lifecycle).toEqual({
-      preStop: { sleep: { seconds: 15 } },
-    });
-    // Sleep before the signal, the service's own time, and a margin.
-    expect(render('x')[0].spec.template.spec.terminationGracePeriodSeconds).toBe(15 + 25 + 5);
-  });
-});
-
-describe('Config', () => {
-  const make = (data: Record<string, string>) =>
-    new Config(Testing.chart(), 'Config', { name: 'c', namespace: 'weir', shape: controllerEnv, data });
-
-  it('refuses what the service would not read', () => {
-    expect(() => make({ WATCH_NAMESPACES: 'weir' })).toThrow(/no such variable: WATCH_NAMESPACES/);
-    expect(() => make({ TICK_MS: '15s' })).toThrow(/TICK_MS="15s": expected whole number/);
-  });
-
-  it('has another name with another value, and the same with another order', () => {
-    expect(make({ TICK_MS: '15000', LOG_LEVEL: 'info' }).name).toBe(
-      make({ LOG_LEVEL: 'info', TICK_MS: '15000' }).name,
-    );
-    expect(make({ TICK_MS: '15000' }).name).not.toBe(make({ TICK_MS: '15001' }).name);
   });
 });
 
