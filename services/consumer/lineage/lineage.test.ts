@@ -1,97 +1,20 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { groupShards } from '../../shared/kcl/group-shards.ts';
 import type { Lease } from '../../shared/kcl/lease-row.ts';
 import type { ShardInfo } from '../../shared/list-shards.ts';
-import { findHoles } from './coverage.ts';
 import {
-  findUnlisted,
-  isFinished,
-  planLeases,
-  readFrom,
-  removable,
-  type StartingPosition,
-  startable,
-} from './lineage.ts';
-
-const HORIZON: StartingPosition = { type: 'TRIM_HORIZON' };
-const LATEST: StartingPosition = { type: 'LATEST' };
-const NOW = 1_700_000_000_000;
-const STREAM = 'events';
-
-const LAST_HASH_KEY = 2n ** 128n - 1n;
-
-const shard = (n: number, parents: number[] = [], open = true, range = [0n, LAST_HASH_KEY]): ShardInfo => ({
-  shardId: `s${n}`,
-  parentShardIds: parents.map((p) => `s${p}`),
-  hashKeyRange: { starting: String(range[0]), ending: String(range[1]) },
-  open,
-});
-const finished = (lease: Lease): Lease => ({
-  ...lease,
-  checkpoint: { sequenceNumber: 'SHARD_END', subSequenceNumber: 0 },
-});
-const keys = (leases: readonly Lease[]) => leases.map((lease) => lease.leaseKey).sort();
-
-/** A stream of shards side by side that cover all hash keys, to be split and merged. */
-class Stream {
-  readonly shards: ShardInfo[];
-
-  constructor(shards: number) {
-    const size = (LAST_HASH_KEY + 1n) / BigInt(shards);
-    this.shards = Array.from({ length: shards }, (_, n) => {
-      const starting = BigInt(n) * size;
-      return shard(n, [], true, [starting, n === shards - 1 ? LAST_HASH_KEY : starting + size - 1n]);
-    });
-  }
-
-  /** Splits an open shard, or merges it with its neighbour. */
-  reshard(choice: number): void {
-    const open = this.shards.filter((s) => s.open).sort((a, b) => (start(a) < start(b) ? -1 : 1));
-    const at = choice % open.length;
-    const [first, second] = [open[at]!, open[at + 1]];
-    first.open = false;
-    const id = (s: ShardInfo) => Number(s.shardId.slice(1));
-    const next = this.shards.length;
-    if ((choice >> 8) % 2 === 0 || !second) {
-      const middle = (start(first) + end(first)) / 2n;
-      this.shards.push(shard(next, [id(first)], true, [start(first), middle]));
-      this.shards.push(shard(next + 1, [id(first)], true, [middle + 1n, end(first)]));
-    } else {
-      second.open = false;
-      this.shards.push(shard(next, [id(first), id(second)], true, [start(first), end(second)]));
-    }
-  }
-}
-
-const start = (s: ShardInfo) => BigInt(s.hashKeyRange.starting);
-const end = (s: ShardInfo) => BigInt(s.hashKeyRange.ending);
-
-/** A stream after a random history of splits and merges of its open shards. */
-const history = fc
-  .tuple(fc.integer({ min: 1, max: 4 }), fc.array(fc.nat(), { maxLength: 12 }))
-  .map(([initial, choices]) => {
-    const stream = new Stream(initial);
-    for (const choice of choices) stream.reshard(choice);
-    return stream.shards;
-  });
-
-/** Works as workers do: plan, process what may be processed, until nothing is left but open shards. */
-function drain(shards: readonly ShardInfo[], start: StartingPosition): { order: string[]; leases: Lease[] } {
-  let leases: Lease[] = [];
-  const order: string[] = [];
-  for (;;) {
-    const planned = planLeases(shards, leases, start, NOW);
-    leases = [...leases, ...planned];
-    const ready = startable(leases).filter((lease) => !order.includes(lease.leaseKey));
-    if (ready.length === 0) return { order, leases };
-    for (const { leaseKey } of ready) {
-      order.push(leaseKey);
-      const closed = !shards.find((s) => s.shardId === leaseKey)!.open;
-      if (closed) leases = leases.map((lease) => (lease.leaseKey === leaseKey ? finished(lease) : lease));
-    }
-  }
-}
+  drain,
+  finished,
+  HORIZON,
+  history,
+  keys,
+  LAST_HASH_KEY,
+  LATEST,
+  NOW,
+  STREAM,
+  shard,
+} from './fixtures.ts';
+import { findUnlisted, isFinished, planLeases, readFrom, removable, startable } from './lineage.ts';
 
 describe('planLeases', () => {
   it('processes every shard once, each after all its parents, from TRIM_HORIZON', () => {
@@ -199,119 +122,6 @@ describe('planLeases', () => {
   });
 });
 
-describe('a group that works off a backlog while the stream changes', () => {
-  const step = fc.record({
-    act: fc.constantFrom(
-      ...['reshard', 'reshard', 'sync', 'sync', 'read', 'finish', 'finish'],
-      ...['clean', 'trim', 'trim', 'trim', 'end', 'lose'],
-    ),
-    pick: fc.nat(),
-  });
-
-  it.each([HORIZON, LATEST])('reads each shard once, after its parents, without a hole, from %o', (from) => {
-    fc.assert(
-      fc.property(fc.integer({ min: 1, max: 3 }), fc.array(step, { maxLength: 60 }), (initial, steps) => {
-        const stream = new Stream(initial);
-        let listed = [...stream.shards];
-        const plan = () =>
-          planLeases(listed, leases, from, NOW).map((lease) => ({ ...lease, stream: STREAM }));
-        let leases: Lease[] = [];
-        leases = plan();
-        const atFirst = new Set(keys(leases));
-        const read = new Set<string>();
-        const done = new Set<string>();
-        const put = (key: string, sequenceNumber: string) => {
-          leases = leases.map((lease) =>
-            lease.leaseKey === key
-              ? { ...lease, checkpoint: { sequenceNumber, subSequenceNumber: 0 } }
-              : lease,
-          );
-        };
-        const act = (kind: string, pick: number): void => {
-          const ready = startable(leases);
-          const one = ready[pick % Math.max(1, ready.length)];
-          const info = stream.shards.find((s) => s.shardId === one?.leaseKey);
-          if (kind === 'reshard') {
-            stream.reshard(pick);
-            listed = [...listed, ...stream.shards.filter((s) => !listed.includes(s) && !trimmed.has(s))];
-          } else if (kind === 'sync') leases = [...leases, ...plan()];
-          else if (kind === 'read' && one) {
-            for (const parent of info!.parentShardIds) {
-              if (!lost.has(parent)) expect(done.has(parent) || !everLeased.has(parent)).toBe(true);
-            }
-            read.add(one.leaseKey);
-            put(one.leaseKey, '49');
-          } else if (kind === 'finish' && one && !info!.open) {
-            act('read', pick);
-            done.add(one.leaseKey);
-            put(one.leaseKey, 'SHARD_END');
-          } else if (kind === 'clean') {
-            act('sync', 0); // rows go long after a listing, with its leases, said that they may
-            const gone = new Set(removable(listed, leases));
-            leases = leases.filter((lease) => !gone.has(lease));
-          } else if (kind === 'trim') {
-            // Retention takes the oldest, closed long ago, whether it was read or not.
-            const oldest = listed.find((s) => !s.open);
-            if (!oldest || listed.length < 3) return;
-            trimmed.add(oldest);
-            listed = listed.filter((s) => s !== oldest);
-          } else if (kind === 'end') {
-            const gone = findUnlisted(listed, leases, STREAM);
-            expect(gone.unknown).toEqual([]);
-            for (const { leaseKey } of gone.trimmed) {
-              done.add(leaseKey);
-              put(leaseKey, 'SHARD_END');
-            }
-          } else if (kind === 'lose' && pick % 4 === 0 && leases.length > 1) {
-            const row = leases[pick % leases.length]!;
-            lost.add(row.leaseKey);
-            leases = leases.filter((lease) => lease !== row);
-          }
-          for (const lease of leases) everLeased.add(lease.leaseKey);
-        };
-        const trimmed = new Set<ShardInfo>();
-        const lost = new Set<string>();
-        const everLeased = new Set(leases.map((lease) => lease.leaseKey));
-        for (const { act: kind, pick } of steps) {
-          act(kind, pick);
-          if (kind !== 'sync') continue;
-          expect(findHoles(listed, leases)).toEqual([]);
-          if (lost.size > 0) continue;
-          for (const { leaseKey, checkpoint } of leases)
-            if (!atFirst.has(leaseKey)) expect(checkpoint.sequenceNumber).not.toBe('LATEST');
-          // The controller, the console and the CLI see the same left to do.
-          const group = groupShards(listed, new Map(leases.map((lease) => [lease.leaseKey, lease])));
-          const unread = listed.filter((s) => !done.has(s.shardId)).map((s) => s.shardId);
-          expect(group.map((one) => one.shard.shardId)).toEqual(unread);
-        }
-        // Left alone, the group works everything off and comes to rest on the open shards.
-        for (let round = 0; round < 40; round++) {
-          act('sync', 0);
-          act('end', 0);
-          for (let n = startable(leases).length; n > 0; n--) act('finish', n);
-        }
-        for (const lease of startable(leases)) put(lease.leaseKey, '49');
-        for (let round = 0; round < 40; round++) act('clean', 0);
-        const open = stream.shards.filter((s) => s.open).map((s) => s.shardId);
-        expect(keys(startable(leases))).toEqual([...open].sort());
-        expect(keys(leases)).toEqual([...open].sort());
-        expect(planLeases(listed, leases, from, NOW)).toEqual([]);
-        expect(findHoles(listed, leases)).toEqual([]);
-        // At LATEST, a group that lost a row may take itself for a new one there.
-        if (from === LATEST && lost.size > 0) return;
-        for (const s of stream.shards) if (!s.open && !trimmed.has(s)) expect(done).toContain(s.shardId);
-      }),
-      { numRuns: 1_000 },
-    );
-  });
-
-  it('reads the parent of a merge again whose row was lost, when it began at LATEST', () => {
-    const shards = [shard(0, [], false), shard(1, [], false), shard(2, [0, 1])];
-    const [first] = planLeases([shard(0), shard(1)], [], LATEST, NOW);
-    expect(keys(planLeases(shards, [finished(first!)], LATEST, NOW))).toEqual(['s1']);
-  });
-});
-
 describe('startable', () => {
   it('leaves a child alone whose row came before its parents were finished, as KCL may make it', () => {
     const [a, b] = planLeases([shard(0), shard(1)], [], HORIZON, NOW);
@@ -319,22 +129,6 @@ describe('startable', () => {
     expect(keys(startable([a!, b!, child]))).toEqual(['s0', 's1']);
     expect(keys(startable([finished(a!), b!, child]))).toEqual(['s1']);
     expect(keys(startable([finished(a!), finished(b!), child]))).toEqual(['s2']);
-  });
-});
-
-describe('findHoles', () => {
-  const halves = [shard(1, [0], true, [0n, 9n]), shard(2, [0], true, [10n, LAST_HASH_KEY])];
-  const leases = planLeases([shard(0, [], false), ...halves], [], LATEST, NOW);
-
-  it('finds the range of an open shard whose lease says that it ended', () => {
-    const wrong = leases.map((lease) => (lease.leaseKey === 's1' ? finished(lease) : lease));
-    expect(findHoles(halves, wrong)).toEqual([{ starting: 0n, ending: 9n }]);
-    expect(findHoles(halves, leases)).toEqual([]);
-    expect(findHoles([], [])).toEqual([{ starting: 0n, ending: LAST_HASH_KEY }]);
-  });
-
-  it('takes generations that are listed side by side for no hole', () => {
-    expect(findHoles([shard(0, [], false), ...halves], leases)).toEqual([]);
   });
 });
 
