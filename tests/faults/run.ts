@@ -10,13 +10,14 @@ import { ScaledClock } from '../../services/testkit/scaled-clock.ts';
 import { Draw } from '../../services/testkit/seeded-random.ts';
 import { TestStack } from '../../services/testkit/stack.ts';
 import { Chaos } from './chaos.ts';
+import { Crew } from './crew.ts';
 import { redriveAll } from './dead-letters.ts';
 import { type Fleet, InProcessFleet, ProcessFleet } from './fleet.ts';
 import { JumpingClock } from './gate.ts';
 import { Oracle } from './oracle.ts';
 import { Pacer } from './pacer.ts';
 import { SCENARIOS, type ScenarioName } from './scenarios.ts';
-import { mayStart, type RunConfig, type Schedule, type Step, scheduleOf, type Write } from './schedule.ts';
+import { type RunConfig, type Schedule, type Step, scheduleOf } from './schedule.ts';
 import { mergeShards, splitShard, unread } from './shards.ts';
 import { TableWatch } from './table-watch.ts';
 import { differences, readTables } from './tables.ts';
@@ -86,16 +87,8 @@ class Run {
   readonly #chaos: Chaos;
   readonly #closers: (() => Promise<unknown>)[];
   #fleet: Fleet | undefined;
-  #started = 0;
-  /** Those that run and are not frozen. */
-  #running: string[] = [];
-  #frozen = new Map<string, Promise<void>>();
-  #stopping: Promise<void>[] = [];
+  #crew: Crew | undefined;
   #stream: FaultProxy | undefined;
-  /** Resolves when the write came that is lain in wait for. */
-  #met: Promise<void> = Promise.resolve();
-  /** The worker that was frozen at a write until others overtook it. */
-  #caught: { name: string; thaw: () => void } | undefined;
   /** Dead letters that were put through again. */
   readonly #redriven = new Set<string>();
 
@@ -148,7 +141,9 @@ class Run {
   async go(): Promise<Omit<RunResult, 'seconds'>> {
     const { seed, level } = this.#options;
     const { config, steps } = this.#schedule;
-    this.#fleet = await this.#createFleet(config);
+    const fleet = await this.#createFleet(config);
+    this.#fleet = fleet;
+    this.#crew = new Crew(fleet, this.#chaos, this.#time, LEVELS[level].leaseMs);
     const { stream } = this.#stack.resources;
     const workload = new Workload(this.#draw, this.#stack.kinesis, stream, {
       sources: config.sources,
@@ -218,52 +213,28 @@ class Run {
   }
 
   async #step(step: Step, workload: Workload): Promise<void> {
-    const fleet = this.#fleet as Fleet;
+    const crew = this.#crew as Crew;
     const { leaseMs } = LEVELS[this.#options.level];
     switch (step.does) {
       case 'put':
         return workload.put(step.events);
       case 'start':
-        return this.#start();
-      case 'kill': {
-        const name = this.#take(step.pick);
-        return name === undefined ? undefined : fleet.kill(name);
-      }
-      case 'stop': {
-        const name = this.#take(step.pick);
-        if (name !== undefined) this.#stopping.push(fleet.stop(name));
-        return;
-      }
-      case 'freeze': {
-        const name = this.#take(step.pick);
-        if (name !== undefined) void this.#freeze(name, this.#time.sleep(step.leases * leaseMs));
-        return;
-      }
-      case 'freeze-at': {
-        const { write, leases } = step;
-        this.#lieInWait(step.pick, write, (name) => ({
-          before: () => {
-            if (leases !== 'until-overtaken') return this.#freeze(name, this.#time.sleep(leases * leaseMs));
-            return this.#freeze(
-              name,
-              new Promise((thaw) => {
-                this.#caught = { name, thaw };
-              }),
-            );
-          },
-        }));
-        return;
-      }
+        return crew.start();
+      case 'kill':
+        return crew.kill(step.pick);
+      case 'stop':
+        return crew.stop(step.pick);
+      case 'freeze':
+        return crew.freeze(step.pick, step.leases);
+      case 'freeze-at':
+        return crew.freezeAt(step.pick, step.write, step.leases);
       case 'kill-at-checkpoint':
-        this.#lieInWait(step.pick, 'checkpoint', (name) => ({ after: () => void fleet.kill(name) }));
-        return;
+        return crew.killAtCheckpoint(step.pick);
       case 'met':
-        return this.#cameInTime();
+        return crew.met(STUCK_LEASES);
       case 'overtake':
         await this.#readToEnd();
-        this.#caught?.thaw();
-        this.#caught = undefined;
-        return;
+        return crew.thawCaught();
       case 'read-to-end':
         return this.#readToEnd();
       case 'lose-leases':
@@ -284,75 +255,14 @@ class Run {
       case 'faults':
         this.#chaos.probability = step.probability;
         return;
-      case 'jump': {
+      case 'jump':
         this.#time.jump(step.ms);
-        const name = this.#running[step.pick % Math.max(1, this.#running.length)];
-        if (name !== undefined) fleet.jump(name, step.pick % 2 === 0 ? step.ms : -step.ms);
-        return;
-      }
+        return crew.jump(step.pick, step.pick % 2 === 0 ? step.ms : -step.ms);
       case 'expire-iterators':
         return this.#double.expireIterators();
       case 'wait':
         return this.#time.sleep(step.leases * leaseMs);
     }
-  }
-
-  async #start(): Promise<void> {
-    if (!mayStart(this.#running.length + this.#frozen.size)) return;
-    const name = `w${this.#started++}`;
-    await this.#fleet?.start(name);
-    this.#running.push(name);
-  }
-
-  /** Stops a worker that no longer counts as running, until `over`. */
-  async #freeze(name: string, over: Promise<void>): Promise<void> {
-    const thawed = over.then(() => {
-      this.#fleet?.thaw(name);
-      this.#running.push(name);
-      this.#frozen.delete(name);
-    });
-    this.#frozen.set(name, thawed);
-    this.#fleet?.freeze(name);
-    await thawed;
-  }
-
-  /** Lets something befall a worker at its next write of a kind, if it still runs then. */
-  #lieInWait(
-    pick: number,
-    write: Write,
-    what: (name: string) => { before?: () => Promise<void>; after?: () => void },
-  ): void {
-    const name = this.#running[pick % Math.max(1, this.#running.length)];
-    if (name === undefined) return;
-    this.#met = new Promise<void>((met) => {
-      const { before, after } = what(name);
-      const still = () => {
-        const at = this.#running.indexOf(name);
-        if (at < 0) return false;
-        this.#running.splice(at, 1);
-        met();
-        return true;
-      };
-      this.#chaos.lieInWait({
-        worker: name,
-        write,
-        ...(before && { before: async () => (still() ? before() : undefined) }),
-        ...(after && { after: () => (still() ? after() : undefined) }),
-      });
-    });
-  }
-
-  /** @throws Error when the write does not come: then the scenario tries nothing. */
-  async #cameInTime(): Promise<void> {
-    const late = new AbortController();
-    const { leaseMs } = LEVELS[this.#options.level];
-    const came = await Promise.race([
-      this.#met.then(() => true),
-      this.#time.sleep(STUCK_LEASES * leaseMs, late.signal),
-    ]);
-    late.abort();
-    if (!came)
-      throw new Error(`a write that was lain in wait for did not come in ${STUCK_LEASES} lease times`);
   }
 
   /** @throws Error when they don't get there. */
@@ -377,17 +287,11 @@ class Run {
     return undefined;
   }
 
-  #take(pick: number): string | undefined {
-    return this.#running.splice(pick % Math.max(1, this.#running.length), 1)[0];
-  }
-
   /** The faults end, whoever was frozen wakes up, one fresh worker finishes what is left. @returns why it did not come to that. */
   async #rest(): Promise<string[]> {
     const fleet = this.#fleet as Fleet;
     this.#chaos.rest();
-    await Promise.all(this.#frozen.values());
-    await Promise.all(this.#running.map((name) => fleet.stop(name)));
-    await Promise.all(this.#stopping);
+    await this.#crew?.disband();
     await fleet.start('last');
     let looks = 0;
     const stuck = await this.#stuckBefore(async () => {
