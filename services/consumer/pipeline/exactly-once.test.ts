@@ -1,11 +1,8 @@
-import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Detector } from '../../detectors/detector.ts';
-import { createDynamoDBClient } from '../../shared/aws.ts';
-import { EMULATOR_CREDENTIALS } from '../../testkit/emulators.ts';
-import { type FaultProxy, startFaultProxy } from '../../testkit/fault-proxy.ts';
 import { seededRandom } from '../../testkit/seeded-random.ts';
 import { ownStack } from '../../testkit/vitest/own-stack.ts';
+import { proxiedDynamoDB } from '../../testkit/vitest/proxied-dynamodb.ts';
 import { StoppedError } from '../errors.ts';
 import type { StreamRecord } from '../record.ts';
 import type { ShardProcessor } from '../shard-processor.ts';
@@ -18,29 +15,16 @@ import {
   WHOLE_RANGE,
 } from './fixtures.ts';
 
-let proxy: FaultProxy;
-let dynamodb: DynamoDBClient;
+const behind = proxiedDynamoDB();
 const own = ownStack();
 
-beforeAll(async () => {
-  proxy = await startFaultProxy(inject('dynamodbEndpoint'));
-  dynamodb = createDynamoDBClient({
-    region: 'us-east-1',
-    credentials: EMULATOR_CREDENTIALS,
-    dynamodbEndpoint: proxy.endpoint,
-  });
-});
-afterAll(async () => {
-  dynamodb.destroy();
-  await proxy.stop();
-});
 beforeEach(async () => {
-  for (const operation of ['BatchWriteItem', 'UpdateItem', 'BatchGetItem']) proxy.plan(operation);
+  for (const operation of ['BatchWriteItem', 'UpdateItem', 'BatchGetItem']) behind.proxy.plan(operation);
 });
 
 /** A worker that just took the shard: another process, with nothing in memory. */
 function worker(options: PipelineOptions = {}): ShardProcessor {
-  const { pipeline, close } = testPipeline(dynamodb, own.stack.resources, options);
+  const { pipeline, close } = testPipeline(behind.client, own.stack.resources, options);
   own.onEnd(close);
   return pipeline.open({ hashKeyRange: WHOLE_RANGE });
 }
@@ -86,13 +70,13 @@ describe('a crash', () => {
   it('in the middle of the results leaves them to be written again', async () => {
     const first = worker();
     const crash = new AbortController();
-    proxy.plan('BatchWriteItem', { kind: 'lost-answer' }, ...Array(99).fill({ kind: 'reset' }));
+    behind.proxy.plan('BatchWriteItem', { kind: 'lost-answer' }, ...Array(99).fill({ kind: 'reset' }));
     const processing = feed(first, records, crash.signal);
     const dead = expect(processing).rejects.toBeInstanceOf(StoppedError);
     await vi.waitFor(async () => expect(await own.stack.countRecords()).toBe(25));
     crash.abort();
     await dead;
-    proxy.plan('BatchWriteItem');
+    behind.proxy.plan('BatchWriteItem');
     // The states in its memory include records whose results are not stored.
     await expect(flush(first)).rejects.toMatchObject({ code: 'processor-failed' });
     expect(await own.stack.states()).toEqual([]);
@@ -115,7 +99,7 @@ describe('a crash', () => {
     await feed(first, records.slice(0, 80));
     const crash = new AbortController();
     // Two states are written, one of them without its answer; the others are not.
-    proxy.plan(
+    behind.proxy.plan(
       'UpdateItem',
       { kind: 'latency', ms: 0 },
       { kind: 'lost-answer' },
@@ -126,7 +110,7 @@ describe('a crash', () => {
     await vi.waitFor(async () => expect(await own.stack.states()).toHaveLength(2));
     crash.abort();
     await dead;
-    proxy.plan('UpdateItem');
+    behind.proxy.plan('UpdateItem');
     const second = worker();
     await feed(second, records);
     await flush(second);
@@ -137,11 +121,11 @@ describe('a crash', () => {
     const first = worker();
     await feed(first, records.slice(0, 80));
     await flush(first);
-    const writes = proxy.operations.length;
+    const writes = behind.proxy.operations.length;
     const second = worker();
     await feed(second, records.slice(0, 80));
     await flush(second);
-    expect(proxy.operations.slice(writes)).toEqual(['BatchGetItem']); // nothing is written again
+    expect(behind.proxy.operations.slice(writes)).toEqual(['BatchGetItem']); // nothing is written again
     await feed(second, records.slice(80));
     await flush(second);
     await expectReplayed(records);
@@ -191,7 +175,7 @@ describe('states', () => {
   });
 
   it('of a shard that fell silent make room for those of a busy one', async () => {
-    const { pipeline, close } = testPipeline(dynamodb, own.stack.resources, { cacheBytes: 200_000 });
+    const { pipeline, close } = testPipeline(behind.client, own.stack.resources, { cacheBytes: 200_000 });
     own.onEnd(close);
     const [silent, busy] = [0, 1].map(() => pipeline.open({ hashKeyRange: WHOLE_RANGE }));
     if (!silent || !busy) throw new Error('no processors');
@@ -206,9 +190,9 @@ describe('states', () => {
         shardId: 'shardId-000000000001',
       }),
     );
-    const before = proxy.operations.length;
+    const before = behind.proxy.operations.length;
     for (let i = 0; i < records.length; i += 10) await feed(busy, records.slice(i, i + 10));
-    const loads = proxy.operations.slice(before).filter((operation) => operation === 'BatchGetItem');
+    const loads = behind.proxy.operations.slice(before).filter((operation) => operation === 'BatchGetItem');
     expect(loads).toHaveLength(2);
     await feed(
       silent,
@@ -222,8 +206,8 @@ describe('states', () => {
   it('come through throttles, lost answers and unprocessed keys', async () => {
     const records = stream(100);
     const throttle = { kind: 'error', status: 400, type: 'ProvisionedThroughputExceededException' } as const;
-    proxy.plan('BatchGetItem', throttle, { kind: 'reset' });
-    proxy.plan(
+    behind.proxy.plan('BatchGetItem', throttle, { kind: 'reset' });
+    behind.proxy.plan(
       'UpdateItem',
       throttle,
       { kind: 'lost-answer' },

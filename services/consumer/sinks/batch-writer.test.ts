@@ -1,15 +1,12 @@
-import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { pino } from 'pino';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
-import { createDynamoDBClient } from '../../shared/aws.ts';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock as clock } from '../../shared/clock.ts';
 import { DynamoDBJson } from '../../shared/dynamodb-json.ts';
 import type { Row } from '../../shared/kcl/lease-row.ts';
 import { createRegistry } from '../../shared/metrics.ts';
-import { EMULATOR_CREDENTIALS } from '../../testkit/emulators.ts';
-import { type FaultProxy, startFaultProxy } from '../../testkit/fault-proxy.ts';
 import { ScaledClock } from '../../testkit/scaled-clock.ts';
-import { TestStack } from '../../testkit/stack.ts';
+import { ownStack } from '../../testkit/vitest/own-stack.ts';
+import { proxiedDynamoDB } from '../../testkit/vitest/proxied-dynamodb.ts';
 import { StoppedError } from '../errors.ts';
 import { createConsumerMetrics } from '../metrics.ts';
 import { AdaptiveLimit } from './adaptive-limit.ts';
@@ -17,39 +14,23 @@ import { BatchWriter } from './batch-writer.ts';
 import { recordKey, recordKeyWith } from './item.ts';
 import { rowJson } from './wire.ts';
 
-let proxy: FaultProxy;
-let stack: TestStack;
-let client: DynamoDBClient;
+const behind = proxiedDynamoDB(1);
+const own = ownStack();
 let dynamodb: DynamoDBJson;
 let writer: BatchWriter;
 const registry = createRegistry('test');
 const metrics = createConsumerMetrics(registry);
 
-beforeAll(async () => {
-  proxy = await startFaultProxy(inject('dynamodbEndpoint'));
-  client = createDynamoDBClient({
-    region: 'us-east-1',
-    credentials: EMULATOR_CREDENTIALS,
-    dynamodbEndpoint: proxy.endpoint,
-    maxAttempts: 1,
-  });
-  dynamodb = new DynamoDBJson(client);
+beforeAll(() => {
+  dynamodb = new DynamoDBJson(behind.client);
 });
-afterAll(async () => {
-  dynamodb.close();
-  client.destroy();
-  await proxy.stop();
-});
+afterAll(() => dynamodb.close());
 
-beforeEach(async () => {
-  proxy.plan('BatchWriteItem');
-  stack = await TestStack.create({
-    kinesis: inject('kinesisEndpoint'),
-    dynamodb: inject('dynamodbEndpoint'),
-  });
+beforeEach(() => {
+  behind.proxy.plan('BatchWriteItem');
   writer = new BatchWriter({
     dynamodb,
-    table: stack.resources.recordsTable,
+    table: own.stack.resources.recordsTable,
     keyOf: recordKey,
     keyWith: recordKeyWith,
     retryMs: 30_000,
@@ -60,7 +41,6 @@ beforeEach(async () => {
     metrics,
   });
 });
-afterEach(() => stack.close());
 
 const rows = (count: number): Row[] =>
   Array.from({ length: count }, (_, n) => ({ id: { S: `id-${n}` }, n: { N: String(n) } }));
@@ -70,23 +50,23 @@ const write = (items: Row[], signal = new AbortController().signal) =>
     signal,
     () => {},
   );
-const storedIds = async () => (await stack.records()).map((item) => String(item.id)).sort();
+const storedIds = async () => (await own.stack.records()).map((item) => String(item.id)).sort();
 
 describe('the batch writer', () => {
   it('writes in calls of 25', async () => {
-    const before = proxy.operations.length;
+    const before = behind.proxy.operations.length;
     expect(await write(rows(60))).toEqual([]);
-    expect(proxy.operations.slice(before)).toEqual(Array(3).fill('BatchWriteItem'));
-    expect(await stack.countRecords()).toBe(60);
+    expect(behind.proxy.operations.slice(before)).toEqual(Array(3).fill('BatchWriteItem'));
+    expect(await own.stack.countRecords()).toBe(60);
   });
 
   it('keeps a call below the 16 MB that DynamoDB reads, and returns an item above that without a call', async () => {
     const large = rows(14).map((row) => ({ ...row, pad: { S: 'x'.repeat(390_000) } }));
-    const before = proxy.operations.length;
+    const before = behind.proxy.operations.length;
     const [refused] = await write([...large, { id: { S: 'huge' }, pad: { S: 'x'.repeat(4_000_000) } }]);
     expect(refused).toMatchObject({ key: 'huge', error: { code: 'item-too-large' } });
-    expect(proxy.operations.slice(before)).toHaveLength(2);
-    expect(await stack.countRecords()).toBe(14);
+    expect(behind.proxy.operations.slice(before)).toHaveLength(2);
+    expect(await own.stack.countRecords()).toBe(14);
   });
 
   it.each([
@@ -99,7 +79,7 @@ describe('the batch writer', () => {
     ['lost answers', { kind: 'lost-answer' }],
     ['slow answers', { kind: 'latency', ms: 50 }],
   ] as const)('stores every row through %s', async (_, fault) => {
-    proxy.plan('BatchWriteItem', fault, fault, fault);
+    behind.proxy.plan('BatchWriteItem', fault, fault, fault);
     expect(await write(rows(40))).toEqual([]);
     expect(await storedIds()).toEqual(
       rows(40)
@@ -118,9 +98,9 @@ describe('the batch writer', () => {
     '{"UnprocessedItems":[]}',
     '{"message":"ok"}',
   ])('does not take %s for an answer, whatever its status', async (text) => {
-    proxy.plan('BatchWriteItem', { kind: 'answer', text }, { kind: 'answer', text });
+    behind.proxy.plan('BatchWriteItem', { kind: 'answer', text }, { kind: 'answer', text });
     expect(await write(rows(40))).toEqual([]);
-    expect(await stack.countRecords()).toBe(40);
+    expect(await own.stack.countRecords()).toBe(40);
   });
 
   it('gives back the rows that DynamoDB will never take, and stores the others', async () => {
@@ -130,7 +110,7 @@ describe('the batch writer', () => {
     const refused = await write(items);
     expect(refused.map(({ key }) => key).sort()).toEqual(['', 'id-13']);
     expect(refused[0]?.error.name).toBe('ValidationException');
-    expect(await stack.countRecords()).toBe(48);
+    expect(await own.stack.countRecords()).toBe(48);
   });
 
   describe('when an item fails again and again', () => {
@@ -230,7 +210,7 @@ describe('the batch writer', () => {
 
   it('does not hold the failures of a call against the items that it left unprocessed', async () => {
     const reset = { kind: 'reset' } as const;
-    proxy.plan('BatchWriteItem', reset, reset, reset, { kind: 'unprocessed', n: 1 }, reset, reset);
+    behind.proxy.plan('BatchWriteItem', reset, reset, reset, { kind: 'unprocessed', n: 1 }, reset, reset);
     expect(await write(rows(2))).toEqual([]);
     expect(await storedIds()).toEqual(['id-0', 'id-1']);
   });
@@ -240,9 +220,9 @@ describe('the batch writer', () => {
       { length: 8 },
       () => ({ kind: 'error', status: 503, type: 'ServiceUnavailable' }) as const,
     );
-    proxy.plan('BatchWriteItem', ...down);
+    behind.proxy.plan('BatchWriteItem', ...down);
     await write(rows(1));
-    expect(await stack.countRecords()).toBe(1);
+    expect(await own.stack.countRecords()).toBe(1);
     expect(await registry.metrics()).toMatch(
       /weir_consumer_write_retries_total\{reason="error",[^}]*\} (8|9|\d\d)/,
     );
@@ -250,7 +230,7 @@ describe('the batch writer', () => {
 
   it('gives up when it is told to, without a word too much', async () => {
     const stop = new AbortController();
-    proxy.plan('BatchWriteItem', ...Array(50).fill({ kind: 'reset' }));
+    behind.proxy.plan('BatchWriteItem', ...Array(50).fill({ kind: 'reset' }));
     const writing = write(rows(1), stop.signal);
     setTimeout(() => stop.abort(), 30);
     await expect(writing).rejects.toBeInstanceOf(StoppedError);

@@ -1,44 +1,27 @@
 import { pino } from 'pino';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
-import { createDynamoDBClient } from '../../shared/aws.ts';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock as clock } from '../../shared/clock.ts';
 import { DynamoDBJson } from '../../shared/dynamodb-json.ts';
 import { createRegistry } from '../../shared/metrics.ts';
-import { EMULATOR_CREDENTIALS } from '../../testkit/emulators.ts';
-import { type FaultProxy, startFaultProxy } from '../../testkit/fault-proxy.ts';
-import { TestStack } from '../../testkit/stack.ts';
+import { ownStack } from '../../testkit/vitest/own-stack.ts';
+import { proxiedDynamoDB } from '../../testkit/vitest/proxied-dynamodb.ts';
 import { createConsumerMetrics } from '../metrics.ts';
 import { AdaptiveLimit } from '../sinks/adaptive-limit.ts';
 import type { SourceState } from './source-state.ts';
 import { StateStore } from './state-store.ts';
 
-let proxy: FaultProxy;
-let client: ReturnType<typeof createDynamoDBClient>;
+const behind = proxiedDynamoDB();
 let dynamodb: DynamoDBJson;
-let stack: TestStack;
+const own = ownStack();
 let store: StateStore;
-beforeAll(async () => {
-  proxy = await startFaultProxy(inject('dynamodbEndpoint'));
-  client = createDynamoDBClient({
-    region: 'us-east-1',
-    credentials: EMULATOR_CREDENTIALS,
-    dynamodbEndpoint: proxy.endpoint,
-  });
-  dynamodb = new DynamoDBJson(client);
+beforeAll(() => {
+  dynamodb = new DynamoDBJson(behind.client);
 });
-afterAll(async () => {
-  dynamodb.close();
-  client.destroy();
-  await proxy.stop();
-});
-beforeEach(async () => {
-  stack = await TestStack.create({
-    kinesis: inject('kinesisEndpoint'),
-    dynamodb: inject('dynamodbEndpoint'),
-  });
+afterAll(() => dynamodb.close());
+beforeEach(() => {
   store = new StateStore({
     dynamodb,
-    table: stack.resources.stateTable,
+    table: own.stack.resources.stateTable,
     ttlDays: 0,
     limit: new AdaptiveLimit(4, clock),
     clock,
@@ -47,7 +30,6 @@ beforeEach(async () => {
     metrics: createConsumerMetrics(createRegistry('test')),
   });
 });
-afterEach(() => stack.close());
 
 const { signal } = new AbortController();
 const save = (series: string) =>
@@ -64,13 +46,13 @@ describe('the state store, when something else answers with status 200', () => {
     'does not take %s for a table without the states',
     async (text) => {
       await save('a');
-      proxy.plan('BatchGetItem', { kind: 'answer', text }, { kind: 'answer', text });
+      behind.proxy.plan('BatchGetItem', { kind: 'answer', text }, { kind: 'answer', text });
       expect(await load(['a', 'new'])).toEqual(['a']);
     },
   );
 
   it('does not take a page for a state that is written', async () => {
-    proxy.plan(
+    behind.proxy.plan(
       'UpdateItem',
       { kind: 'answer', text: '<html>' },
       { kind: 'answer', text: '{"message":"ok"}' },
