@@ -129,6 +129,22 @@ describe('the house', () => {
     await run(process.execPath, ['scripts/docs.ts', '--check']);
   });
 
+  it('lets nothing in a pod write to standard output past its log, whose lines would be torn', () => {
+    const pods = ['shared', 'producer', 'consumer', 'controller', 'console'];
+    const files = pods
+      .flatMap((folder) =>
+        readdirSync(`services/${folder}`, { recursive: true, encoding: 'utf8' }).map(
+          (file) => `services/${folder}/${file}`,
+        ),
+      )
+      .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'));
+    const writing = files.filter((file) =>
+      /process\.stdout\.write|console\.(log|info)\(/.test(readFileSync(file, 'utf8')),
+    );
+    // A function's lines are Lambda's own.
+    expect(writing).toEqual(['services/consumer/lambda.ts']);
+  });
+
   it('numbers each decision once', () => {
     const numbers = readdirSync('docs/adr').map((file) => file.slice(0, 4));
     expect(new Set(numbers).size).toBe(numbers.length);

@@ -34,6 +34,19 @@ describe('a worker', () => {
     await own.group.putAndCheck(16);
   });
 
+  it('is not ready where there are no leases and it can list no shards, and says so', async () => {
+    const down = { now: true };
+    const list = (shards: ShardInfo[]) =>
+      down.now ? Promise.reject<ShardInfo[]>(new Error('no such stream')) : shards;
+    const { worker, metrics } = own.group.start('a', { list, random: () => 0 });
+    const failures = async () => (await metrics.listingFailures.get()).values[0]?.value;
+    await eventually(async () => expect(await failures()).toBeGreaterThan(1));
+    expect([worker.workersSeen, worker.ready]).toEqual([1, false]);
+    down.now = false;
+    await eventually(() => expect(worker.ready).toBe(true));
+    await eventually(() => expect(own.group.owned()).toEqual({ a: 4 }));
+  });
+
   it('hands its leases over although a listing of the shards hangs', async () => {
     const hang = { now: false, times: 0 };
     const list = (shards: ShardInfo[]) => {

@@ -56,9 +56,8 @@ export class ShardLister {
    */
   async due(signal: AbortSignal): Promise<ShardListing | undefined> {
     const { clock, onLate } = this.#deps;
-    const now = clock.monotonic();
-    const retryAt = this.#failures > 0 ? this.#nextAt : now;
-    if (!this.#underWay && now >= (this.#wanted ? retryAt : this.#nextAt)) this.#underWay = this.#list();
+    const atOnce = this.#wanted && this.#failures === 0;
+    if (!this.#underWay && (atOnce || clock.monotonic() >= this.#nextAt)) this.#underWay = this.#list();
     if (this.#underWay !== undefined) {
       const over = new AbortController();
       const patience = AbortSignal.any([signal, over.signal]);
